@@ -1,0 +1,4 @@
+//! The ground the platform runs on: configuration, databases, telemetry, start and stop.
+
+pub mod config;
+pub mod database;
