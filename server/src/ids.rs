@@ -3,8 +3,13 @@
 //! An id is a UUIDv7 that carries its kind as a prefix wherever people or JSON see it (`app_0192…`). Sequence
 //! numbers are `i64` on the inside, because PostgreSQL's `bigint` is, and never negative.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -220,6 +225,41 @@ impl fmt::Display for ScopeId {
 impl fmt::Display for SourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Random bytes, passed in: the machine's, or a repeatable stream for a test.
+#[derive(Debug, Clone)]
+pub struct Chance(ChanceSource);
+
+#[derive(Debug, Clone)]
+enum ChanceSource {
+    System,
+    Seeded(Arc<Mutex<StdRng>>),
+}
+
+impl Chance {
+    /// Cryptographically secure bytes, for secrets.
+    pub fn system() -> Self {
+        Self(ChanceSource::System)
+    }
+
+    /// The same bytes for the same seed. Only for tests.
+    pub fn seeded(seed: u64) -> Self {
+        Self(ChanceSource::Seeded(Arc::new(Mutex::new(StdRng::seed_from_u64(seed)))))
+    }
+
+    /// `N` random bytes.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's randomness")]
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        match &self.0 {
+            ChanceSource::System => rand::rng().fill_bytes(&mut bytes),
+            ChanceSource::Seeded(rng) => {
+                rng.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
+            }
+        }
+        bytes
     }
 }
 
