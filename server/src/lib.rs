@@ -4,3 +4,4 @@ pub mod clock;
 pub mod control;
 pub mod ids;
 pub mod ops;
+pub mod tables;
