@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod control;
+pub mod http;
 pub mod ids;
 pub mod ops;
 pub mod tables;

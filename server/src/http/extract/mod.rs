@@ -1,0 +1,4 @@
+//! What handlers take as arguments: checked credentials and parsed input, each refusing with an
+//! [`ApiError`](crate::http::error::ApiError) of its own.
+
+pub mod input;
