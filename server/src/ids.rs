@@ -145,6 +145,12 @@ impl fmt::Display for BundleSeq {
 #[sqlx(transparent)]
 pub struct ScopeId(String);
 
+/// A user of an app, as the app's own server or token names them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, sqlx::Type)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub struct UserId(String);
+
 /// The writer identity of one device installation (`Oversync-Source-ID`), or of a server writer (`server:…`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, sqlx::Type)]
 #[serde(transparent)]
@@ -169,18 +175,42 @@ impl ScopeId {
 
     /// Any text of 1..=255 characters without control characters: it comes from a token that the tenant signed.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
-        if text.is_empty() || text.chars().count() > Self::MAX_CHARS {
-            return Err(InvalidName::Length { max: Self::MAX_CHARS });
-        }
-        if text.chars().any(char::is_control) {
-            return Err(InvalidName::Control);
-        }
+        check_free_text(text, Self::MAX_CHARS)?;
         Ok(Self(text.to_owned()))
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+impl UserId {
+    pub const MAX_CHARS: usize = ScopeId::MAX_CHARS;
+
+    /// Any text of 1..=255 characters without control characters, like a scope's.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        check_free_text(text, Self::MAX_CHARS)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The scope that is this user's alone: where nothing else is said, a user is their own scope.
+    pub fn own_scope(&self) -> ScopeId {
+        ScopeId(self.0.clone())
+    }
+}
+
+fn check_free_text(text: &str, max: usize) -> Result<(), InvalidName> {
+    if text.is_empty() || text.chars().count() > max {
+        return Err(InvalidName::Length { max });
+    }
+    if text.chars().any(char::is_control) {
+        return Err(InvalidName::Control);
+    }
+    Ok(())
 }
 
 impl SourceId {
@@ -217,6 +247,12 @@ impl SourceId {
 }
 
 impl fmt::Display for ScopeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
