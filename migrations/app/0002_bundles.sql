@@ -104,6 +104,6 @@ begin
 end
 $$
 -- next
--- A text as the JSON string that enters hashes.
+-- A text as the JSON string that enters bundle hashes.
 create function {schema}._sync_hash_text(p_text text) returns text
-language sql immutable strict as $$ select {hash_string} $$
+language sql stable strict as $$ select {hash_text} $$

@@ -50,6 +50,9 @@ $$
 --
 -- Per row the first and the last effect are folded: insert then delete is nothing, insert then anything an INSERT, delete
 -- then insert an UPDATE. The order is that of each row's first effect.
+--
+-- One statement does it all: starting a dozen would cost a small push more than the writes. The lateral look-ups with
+-- `limit 1` keep the planner from scanning every row of a big scope to find a few.
 create function {schema}._sync_seal(
     p_scope text,
     p_source text,
@@ -63,22 +66,10 @@ create function {schema}._sync_seal(
 ) returns table (bundle_seq bigint, source_bundle_id bigint, row_count integer, byte_count bigint, bundle_hash text)
 language plpgsql set search_path = pg_catalog as $$
 #variable_conflict use_column
-declare
-    v_tables integer[];
-    v_keys text[];
-    v_ops text[];
-    v_payloads text[];
-    v_hash_payloads text[];
-    v_priors bigint[];
-    v_count integer;
-    v_seq bigint;
-    v_source_bundle_id bigint := p_source_bundle_id;
-    v_bytes bigint;
-    v_hash text;
 begin
     set constraints all immediate;
-    delete from {schema}._sync_pending p where p.scope_id = p_scope;
 
+    return query
     with effect as (
         delete from {schema}._sync_effect e
         where e.scope_id = p_scope
@@ -92,92 +83,89 @@ begin
         from effect e
         window of_row as (partition by e.table_no, e.key order by e.effect_no)
     ),
-    bundled as (
-        select f.table_no, f.key, f.payload, f.hash_payload, f.first_no,
-            case when f.last_op = 'D' then 'DELETE' when f.first_op = 'I' then 'INSERT' else 'UPDATE' end as op
+    bundled as materialized (
+        select f.table_no, f.key,
+            case when f.last_op = 'D' then 'DELETE' when f.first_op = 'I' then 'INSERT' else 'UPDATE' end as op,
+            coalesce(f.payload, 'null') as payload,
+            coalesce(f.hash_payload, f.payload, 'null') as hash_payload,
+            row_number() over (order by f.first_no) - 1 as ordinal
         from folded f
         where f.is_last and not (f.first_op = 'I' and f.last_op = 'D')
-    )
-    select array_agg(b.table_no order by b.first_no), array_agg(b.key order by b.first_no),
-        array_agg(b.op order by b.first_no), array_agg(b.payload order by b.first_no),
-        array_agg(b.hash_payload order by b.first_no), count(*)
-    into v_tables, v_keys, v_ops, v_payloads, v_hash_payloads, v_count
-    from bundled b;
-
-    if v_count = 0 then
-        return query select 0::bigint, 0::bigint, 0, 0::bigint, null::text;
-        return;
-    end if;
-
-    update {schema}._sync_scope s
-    set bundle_seq = s.bundle_seq + 1,
-        state = 'initialized',
-        lease_id = null,
-        lease_source_id = null,
-        lease_expires_at = null,
-        last_commit_at = p_now
-    where s.scope_id = p_scope
-    returning s.bundle_seq into strict v_seq;
-
-    if v_source_bundle_id is null then
-        select coalesce(max(s.source_bundle_id), 0) + 1 into v_source_bundle_id
-        from {schema}._sync_source s
-        where s.scope_id = p_scope and s.source_id = p_source;
-    end if;
-    insert into {schema}._sync_source (scope_id, source_id, state, source_bundle_id, created_at)
-    values (p_scope, p_source, 'active', v_source_bundle_id, p_now)
-    on conflict (scope_id, source_id) do update
-    set state = 'active', source_bundle_id = excluded.source_bundle_id;
-
-    select array_agg(coalesce(r.row_version, 0) order by u.position) into v_priors
-    from unnest(v_tables, v_keys) with ordinality as u (table_no, key, position)
-    left join {schema}._sync_row r on r.scope_id = p_scope and r.table_no = u.table_no and r.key = u.key;
-
-    insert into {schema}._sync_row (scope_id, table_no, key, row_version, deleted)
-    select p_scope, u.table_no, u.key, v_seq, u.op = 'DELETE'
-    from unnest(v_tables, v_keys, v_ops) as u (table_no, key, op)
-    on conflict (scope_id, table_no, key) do update
-    set row_version = excluded.row_version, deleted = excluded.deleted;
-
-    with segment as (
+    ),
+    numbered as (
+        update {schema}._sync_scope s
+        set bundle_seq = s.bundle_seq + 1,
+            state = 'initialized',
+            lease_id = null,
+            lease_source_id = null,
+            lease_expires_at = null,
+            last_commit_at = p_now
+        where s.scope_id = p_scope and exists (select from bundled)
+        returning s.bundle_seq
+    ),
+    advanced as (
+        insert into {schema}._sync_source (scope_id, source_id, state, source_bundle_id, created_at)
+        select p_scope, p_source, 'active', coalesce(p_source_bundle_id, 1), p_now
+        from numbered
+        on conflict (scope_id, source_id) do update
+        set state = 'active', source_bundle_id = coalesce(p_source_bundle_id, _sync_source.source_bundle_id + 1)
+        returning source_bundle_id
+    ),
+    rendered as materialized (
+        select b.table_no, b.key, b.op, b.ordinal, n.bundle_seq, coalesce(r.row_version, 0) as prior_version,
+            t.row_head || to_json(b.key)::text || '},"op":"' || b.op || '","row_version":' || n.bundle_seq
+                || ',"payload":' || b.payload || '}' as served,
+            t.hash_head || {hash_key} || '},"op":"' || b.op || '","payload":' || b.hash_payload
+                || ',"row_ordinal":{quote}' || b.ordinal || '{quote},"row_version":{quote}' || n.bundle_seq || '{quote}'
+                || t.hash_tail as hashed
+        from bundled b
+        cross join numbered n
+        cross join lateral (
+            select t.row_head, t.hash_head, t.hash_tail
+            from {schema}._sync_table t
+            where t.table_no = b.table_no
+            limit 1
+        ) t
+        left join lateral (
+            select r.row_version
+            from {schema}._sync_row r
+            where r.scope_id = p_scope and r.table_no = b.table_no and r.key = b.key
+            limit 1
+        ) r on true
+    ),
+    versioned as (
+        insert into {schema}._sync_row (scope_id, table_no, key, row_version, deleted)
+        select p_scope, r.table_no, r.key, r.bundle_seq, r.op = 'DELETE'
+        from rendered r
+        on conflict (scope_id, table_no, key) do update
+        set row_version = excluded.row_version, deleted = excluded.deleted
+    ),
+    stored as (
         insert into {schema}._sync_bundle_rows (scope_id, bundle_seq, first_ordinal, row_count, body, prior_versions)
-        select p_scope, v_seq, min(u.position) - 1, count(*),
-            string_agg(
-                t.row_head || to_json(u.key)::text || '},"op":"' || u.op || '","row_version":' || v_seq
-                    || ',"payload":' || coalesce(u.payload, 'null') || '}',
-                E',\n' order by u.position
-            ),
-            array_agg(u.prior order by u.position)
-        from unnest(v_tables, v_keys, v_ops, v_payloads, v_priors)
-            with ordinality as u (table_no, key, op, payload, prior, position)
-        join {schema}._sync_table t on t.table_no = u.table_no
-        group by (u.position - 1) / 500
-        returning octet_length(body) as bytes
+        select p_scope, r.bundle_seq, min(r.ordinal), count(*), string_agg(r.served, E',\n' order by r.ordinal),
+            array_agg(r.prior_version order by r.ordinal)
+        from rendered r
+        group by r.bundle_seq, r.ordinal / 500
+        returning row_count, octet_length(body) as byte_count
     )
-    select sum(s.bytes) into v_bytes from segment s;
-
-    select encode(sha256(convert_to('[' || string_agg(
-            t.hash_head || {schema}._sync_hash_text(u.key) || '},"op":"' || u.op || '","payload":'
-                || coalesce(u.hash_payload, u.payload, 'null')
-                || ',"row_ordinal":{quote}' || u.position - 1 || '{quote},"row_version":{quote}' || v_seq || '{quote}'
-                || t.hash_tail,
-            ',' order by u.position
-        ) || ']', 'UTF8')), 'hex')
-    into v_hash
-    from unnest(v_tables, v_keys, v_ops, v_payloads, v_hash_payloads)
-        with ordinality as u (table_no, key, op, payload, hash_payload, position)
-    join {schema}._sync_table t on t.table_no = u.table_no;
-
     insert into {schema}._sync_bundle (
         scope_id, bundle_seq, source_id, source_bundle_id, row_count, byte_count, bundle_hash, request_hash,
         schema_version, user_id, written_by, committed_at
     )
-    values (
-        p_scope, v_seq, p_source, v_source_bundle_id, v_count, v_bytes, v_hash, p_request_hash,
-        p_schema_version, p_user, p_written_by, p_now
-    );
+    select p_scope, n.bundle_seq, p_source, a.source_bundle_id,
+        (select sum(s.row_count) from stored s), (select sum(s.byte_count) from stored s),
+        (
+            select encode(sha256(convert_to('[' || string_agg(r.hashed, ',' order by r.ordinal) || ']', 'UTF8')), 'hex')
+            from rendered r
+        ),
+        p_request_hash, p_schema_version, p_user, p_written_by, p_now
+    from numbered n
+    cross join advanced a
+    returning bundle_seq, source_bundle_id, row_count, byte_count, bundle_hash;
 
-    return query select v_seq, v_source_bundle_id, v_count, v_bytes, v_hash;
+    if not found then
+        return query select 0::bigint, 0::bigint, 0, 0::bigint, null::text;
+    end if;
 end
 $$
 -- next
@@ -199,6 +187,7 @@ begin
             using errcode = 'object_not_in_prerequisite_state';
     end if;
 
+    delete from {schema}._sync_pending p where p.scope_id = new.scope_id;
     select s.bundle_seq into v_seq
     from {schema}._sync_seal(
         new.scope_id, 'server:sql', null, null,

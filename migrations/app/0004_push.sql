@@ -268,7 +268,13 @@ begin
                     with ordinality as n (table_no, key, op, base_version, position)
             where c.scope_id = p_scope and c.push_id = p_push_id
         ) u
-        left join {schema}._sync_row r on r.scope_id = p_scope and r.table_no = u.table_no and r.key = u.key
+        -- Looked up row by row: a join could scan every row of a big scope to check a few.
+        left join lateral (
+            select r.row_version, r.deleted
+            from {schema}._sync_row r
+            where r.scope_id = p_scope and r.table_no = u.table_no and r.key = u.key
+            limit 1
+        ) r on true
         where case
             when u.op = 'I' then coalesce(r.row_version, 0) <> u.base_version or not coalesce(r.deleted, true)
             else r.deleted is not false or r.row_version <> u.base_version
@@ -280,7 +286,7 @@ begin
 end
 $$
 -- next
--- DELETE …/{push_id}, and the end of a commit. Outcomes: ok, not_found, forbidden, expired.
+-- DELETE …/{push_id}. Outcomes: ok, not_found, forbidden, expired.
 create function {schema}._sync_push_drop(p_scope text, p_source text, p_push_id uuid, p_now timestamptz) returns text
 language plpgsql set search_path = pg_catalog as $$
 declare
@@ -305,7 +311,8 @@ create function {schema}._sync_push_seal(
 ) returns table (bundle_seq bigint, row_count integer, bundle_hash text)
 language plpgsql set search_path = pg_catalog as $$
 begin
-    perform {schema}._sync_push_drop(p_scope, p_source, p_push_id, p_now);
+    delete from {schema}._sync_push_chunk c where c.scope_id = p_scope and c.push_id = p_push_id;
+    delete from {schema}._sync_push p where p.scope_id = p_scope and p.push_id = p_push_id;
     return query
         select s.bundle_seq, s.row_count, s.bundle_hash
         from {schema}._sync_seal(

@@ -23,6 +23,8 @@ impl Databases {
     pub async fn connect(url: &str, config: &DatabaseConfig) -> Result<Self, sqlx::Error> {
         let options = PgConnectOptions::from_str(url)?
             .application_name("syncline")
+            // Compiling a plan pays only for queries far bigger than ours, and misjudged ones would wait for it.
+            .options([("jit", "off")])
             .extra_float_digits(1)
             // One text a statement and app: bounded, or thousands of apps would fill the server's memory.
             .statement_cache_capacity(256);
