@@ -6,4 +6,5 @@ pub mod control;
 pub mod http;
 pub mod ids;
 pub mod ops;
+pub mod sync;
 pub mod tables;

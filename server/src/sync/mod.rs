@@ -1,0 +1,64 @@
+//! The sync engine: what devices do with a scope, a verb a file (PROTOCOL.md).
+//!
+//! Every write path ends in `_sync_seal` inside PostgreSQL (`migrations/app`); the code here checks what devices send,
+//! calls the engine's functions, applies rows, and tells watchers after the commit.
+
+mod queue;
+
+use std::sync::Arc;
+
+use crate::{
+    clock::Clock,
+    ids::{AppId, BundleSeq, ScopeId, SourceId},
+    ops::{config::LimitsConfig, database::AppPool},
+    tables::catalog::AppCatalog,
+};
+
+/// The use cases of the sync protocol. One a process; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    apps: AppPool,
+    clock: Clock,
+    limits: Arc<LimitsConfig>,
+    /// Where commits of one scope wait for each other before they take a connection.
+    queues: queue::ScopeQueues,
+}
+
+/// Who is speaking: an authenticated device of an end user. Every use case of the protocol takes it first.
+#[derive(Debug, Clone)]
+pub struct SyncCaller {
+    /// The app in the schema version that the device was built for.
+    pub app: Arc<AppCatalog>,
+    pub scope: ScopeId,
+    /// The end user whose token it is.
+    pub user: String,
+    /// The device, as its `Oversync-Source-ID` header names it.
+    pub source: SourceId,
+}
+
+/// A bundle that has been committed: what watchers and the device facts are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitEvent {
+    pub app: AppId,
+    pub scope: ScopeId,
+    pub source: SourceId,
+    pub source_bundle_id: i64,
+    pub seq: BundleSeq,
+}
+
+impl Engine {
+    pub fn new(apps: AppPool, clock: Clock, limits: LimitsConfig) -> Self {
+        Self { apps, clock, limits: Arc::new(limits), queues: queue::ScopeQueues::default() }
+    }
+
+    /// The bounds on requests, pushes and pages; `sync/capabilities` tells them to clients.
+    pub fn limits(&self) -> &LimitsConfig {
+        &self.limits
+    }
+
+    /// Tell everybody who waits for it that a bundle has been committed. Never waits and never fails: a hint that
+    /// gets lost is made good by the next pull.
+    pub(in crate::sync) fn committed(&self, event: CommitEvent) {
+        tracing::debug!(app.id = %event.app, bundle.seq = event.seq.0, "a bundle was committed");
+    }
+}
