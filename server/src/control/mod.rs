@@ -1,11 +1,30 @@
 //! The control plane: who owns what. Accounts, tenants, members, apps, keys, sessions and the audit log, all in
 //! schema `platform`.
+//!
+//! Every use case is a method of [`ControlPlane`] in the file of its noun. It owns its transaction, writes the audit
+//! entry inside it, and returns a typed outcome. Whoever calls has checked who is asking (`http/extract`); the queries
+//! name the tenant or app all the same, so that a wrong id finds nothing.
 
+pub mod accounts;
+pub mod api_keys;
+pub mod apps;
+pub mod audit;
 pub mod changes;
+pub mod end_user_auth;
+pub mod members;
+pub mod sessions;
+pub mod slugs;
+pub mod tenants;
+pub mod throttle;
+
+use std::sync::Arc;
 
 use sqlx::{PgPool, migrate::Migrator};
+use time::OffsetDateTime;
 
+use self::{api_keys::KeyUses, throttle::SignInThrottle};
 use crate::{
+    auth::password::Passwords,
     clock::Clock,
     ids::Chance,
     ops::database::{AppPool, Databases},
@@ -21,15 +40,41 @@ pub struct ControlPlane {
     apps: AppPool,
     clock: Clock,
     chance: Chance,
+    passwords: Passwords,
+    throttle: Arc<SignInThrottle>,
+    key_uses: Arc<KeyUses>,
 }
 
 impl ControlPlane {
     pub fn new(databases: &Databases, clock: Clock, chance: Chance) -> Self {
-        Self { pool: databases.platform.clone(), apps: databases.apps.clone(), clock, chance }
+        // One core is left for everything else.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            pool: databases.platform.clone(),
+            apps: databases.apps.clone(),
+            passwords: Passwords::new(cores.saturating_sub(1), chance.clone()),
+            throttle: Arc::new(SignInThrottle::new(&clock)),
+            key_uses: Arc::default(),
+            clock,
+            chance,
+        }
     }
 
     /// Bring schema `platform` to the newest version. Safe to call from several nodes at once.
     pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
         MIGRATIONS.run(&self.pool).await
+    }
+
+    /// Now, by the control plane's clock.
+    pub fn now(&self) -> OffsetDateTime {
+        self.clock.now()
+    }
+}
+
+/// The name of the constraint that refused a statement, if one did. Names are given in migrations/platform.
+fn constraint(error: &sqlx::Error) -> Option<&str> {
+    match error {
+        sqlx::Error::Database(error) => error.constraint(),
+        _ => None,
     }
 }

@@ -1,0 +1,258 @@
+//! Accounts: signing up, signing in, changing the password.
+
+use std::net::IpAddr;
+
+use sqlx::{Postgres, Transaction};
+use time::OffsetDateTime;
+
+use super::{
+    ControlPlane,
+    audit::Actor,
+    constraint,
+    slugs::Slug,
+    tenants::{self, Tenant, TenantName},
+    throttle::Throttled,
+};
+use crate::{
+    auth::password::{HashedPassword, Password, PasswordError},
+    ids::AccountId,
+};
+
+/// An e-mail address, as typed and in the form that makes it unique.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Email {
+    typed: String,
+    key: String,
+}
+
+/// The text is no e-mail address that we could write to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this is not an e-mail address")]
+pub struct InvalidEmail;
+
+impl Email {
+    /// Something, an `@`, something with a dot or `localhost`; at most 254 characters; no blanks, no control characters.
+    pub fn parse(typed: &str) -> Result<Self, InvalidEmail> {
+        let typed = typed.trim();
+        let (local, domain) = typed.rsplit_once('@').ok_or(InvalidEmail)?;
+        let plain = |c: char| !c.is_whitespace() && !c.is_control();
+        let domain_fits = (domain.contains('.') || domain.eq_ignore_ascii_case("localhost"))
+            && !domain.starts_with('.')
+            && !domain.ends_with('.')
+            && !domain.contains("..")
+            && domain.chars().all(|c| plain(c) && !"@<>()[]\\,;:\"/".contains(c));
+        let local_fits = !local.is_empty() && local.chars().all(|c| plain(c) && !"<>,;\"\\@".contains(c));
+        if !local_fits || !domain_fits || typed.chars().count() > 254 {
+            return Err(InvalidEmail);
+        }
+        Ok(Self { typed: typed.to_owned(), key: typed.to_lowercase() })
+    }
+
+    /// As the person typed it.
+    pub fn as_str(&self) -> &str {
+        &self.typed
+    }
+
+    /// In lower case: what is unique.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+/// A person who can sign in.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Account {
+    pub account_id: AccountId,
+    pub email: String,
+    pub created_at: OffsetDateTime,
+}
+
+impl Account {
+    /// The account as the one who does something.
+    pub fn actor(&self) -> Actor {
+        Actor::Account { id: self.account_id, email: self.email.clone() }
+    }
+}
+
+/// What a person needs to begin.
+#[derive(Debug)]
+pub struct NewAccount {
+    pub email: Email,
+    pub password: Password,
+    pub tenant_name: TenantName,
+    pub tenant_slug: Slug,
+}
+
+/// Why nobody was signed up.
+#[derive(Debug, thiserror::Error)]
+pub enum SignUpError {
+    #[error("there is an account with this address")]
+    EmailTaken,
+    #[error("there is a tenant with this slug")]
+    SlugTaken,
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
+    #[error("the password could not be hashed")]
+    Password(#[from] PasswordError),
+    #[error("the account could not be written")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Why nobody was signed in.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// No such account, or another password; which of them is not told.
+    #[error("the address or the password is wrong")]
+    Wrong,
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
+    #[error("the password could not be checked")]
+    Password(#[from] PasswordError),
+    #[error("the account could not be read")]
+    Database(#[from] sqlx::Error),
+}
+
+impl ControlPlane {
+    /// Make an account, its tenant, and the account the tenant's owner.
+    pub async fn sign_up(
+        &self,
+        new: NewAccount,
+        address: Option<IpAddr>,
+    ) -> Result<(Account, Tenant), SignUpError> {
+        self.throttle.check_address(address)?;
+        let hash = self.passwords.hash(new.password).await?;
+        let mut tx = self.pool.begin().await?;
+        let account = self.insert_account(&mut tx, &new.email, hash).await?;
+        let tenant = tenants::insert(&mut tx, &self.clock, &account, &new.tenant_name, &new.tenant_slug)
+            .await
+            .map_err(|error| match constraint(&error) {
+                Some("tenant_slug_taken") => SignUpError::SlugTaken,
+                _ => SignUpError::Database(error),
+            })?;
+        tx.commit().await?;
+        Ok((account, tenant))
+    }
+
+    /// The account of this address, if the password is its own. Takes as long when there is no such account.
+    pub async fn sign_in(
+        &self,
+        email: &str,
+        password: &str,
+        address: Option<IpAddr>,
+    ) -> Result<Account, SignInError> {
+        self.throttle.check_address(address)?;
+        // What is no address or no password at all cannot be anybody's, but is tried all the same: constant work.
+        let email = Email::parse(email).ok();
+        if let Some(email) = &email {
+            self.throttle.check_email(email)?;
+        }
+        let known = match &email {
+            Some(email) => self.account_and_hash(email).await?,
+            None => None,
+        };
+        let Some(password) = Password::claimed(password) else { return Err(SignInError::Wrong) };
+        let (account, hash) = known.unzip();
+        match (self.passwords.verify(password, hash).await?, account) {
+            (true, Some(account)) => Ok(account),
+            _ => Err(SignInError::Wrong),
+        }
+    }
+
+    /// Replace the password, if `current` is the present one.
+    pub async fn change_password(
+        &self,
+        account: &Account,
+        current: &str,
+        new: Password,
+    ) -> Result<(), SignInError> {
+        let email = Email::parse(&account.email).map_err(|_| SignInError::Wrong)?;
+        self.throttle.check_email(&email)?;
+        let (_, hash) = self.account_and_hash(&email).await?.unzip();
+        let current = Password::claimed(current).ok_or(SignInError::Wrong)?;
+        if !self.passwords.verify(current, hash).await? {
+            return Err(SignInError::Wrong);
+        }
+        let hash = self.passwords.hash(new).await?;
+        sqlx::query("update platform.account set password_hash = $2 where account_id = $1")
+            .bind(account.account_id)
+            .bind(hash)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The account of that id; None if it is gone.
+    pub async fn account(&self, id: AccountId) -> Result<Option<Account>, sqlx::Error> {
+        sqlx::query_as("select account_id, email, created_at from platform.account where account_id = $1")
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await
+    }
+
+    async fn account_and_hash(
+        &self,
+        email: &Email,
+    ) -> Result<Option<(Account, HashedPassword)>, sqlx::Error> {
+        #[derive(sqlx::FromRow)]
+        struct Row {
+            #[sqlx(flatten)]
+            account: Account,
+            password_hash: HashedPassword,
+        }
+        let row: Option<Row> = sqlx::query_as(
+            "select account_id, email, created_at, password_hash from platform.account where email_key = $1",
+        )
+        .bind(email.key())
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| (row.account, row.password_hash)))
+    }
+
+    pub(super) async fn insert_account(
+        &self,
+        tx: &mut Transaction<'_, Postgres>,
+        email: &Email,
+        hash: HashedPassword,
+    ) -> Result<Account, SignUpError> {
+        let account = Account {
+            account_id: AccountId::new(),
+            email: email.as_str().to_owned(),
+            created_at: self.clock.now(),
+        };
+        sqlx::query(
+            "insert into platform.account (account_id, email, email_key, password_hash, created_at)
+             values ($1, $2, $3, $4, $5)",
+        )
+        .bind(account.account_id)
+        .bind(&account.email)
+        .bind(email.key())
+        .bind(hash)
+        .bind(account.created_at)
+        .execute(&mut **tx)
+        .await
+        .map_err(|error| match constraint(&error) {
+            Some("account_email_taken") => SignUpError::EmailTaken,
+            _ => SignUpError::Database(error),
+        })?;
+        Ok(account)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_recognised_whatever_their_case() {
+        let email = Email::parse(" Ada.Lovelace@Example.COM ").unwrap();
+        assert_eq!((email.as_str(), email.key()), ("Ada.Lovelace@Example.COM", "ada.lovelace@example.com"));
+        assert!(Email::parse("zoë@exämple.org").is_ok());
+        assert!(Email::parse("dev@localhost").is_ok());
+        for wrong in
+            ["", "ada", "@example.com", "ada@", "a b@example.com", "ada@example", "a@b@c.de,", "x\0@y.de"]
+        {
+            assert!(Email::parse(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(Email::parse(&format!("{}@example.com", "x".repeat(250))).is_err());
+    }
+}
