@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod clock;
 pub mod control;
+pub mod directory;
 pub mod http;
 pub mod ids;
 pub mod ops;

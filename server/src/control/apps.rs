@@ -8,10 +8,12 @@ use super::{
     ControlPlane,
     audit::{self, Action, Actor, NewEntry},
     changes,
+    end_user_auth::AuthRow,
     slugs::Slug,
     tenants::{AppName, Tenant},
 };
 use crate::{
+    auth::end_user::EndUserAuth,
     ids::{AppId, TenantId},
     tables::spec::WireProfile,
 };
@@ -53,6 +55,15 @@ pub struct Retention {
     /// Days after which bundles beyond those are pruned.
     #[sqlx(rename = "retention_max_age_days")]
     pub max_age_days: Option<i32>,
+}
+
+/// An app as the nodes serve it.
+#[derive(Debug)]
+pub struct ServedApp {
+    pub app: App,
+    pub auth: EndUserAuth,
+    /// Its tables are being published: what is read of them now may be old in a moment.
+    pub publishing: bool,
 }
 
 /// The columns of an app, in the order of `App`'s row.
@@ -123,6 +134,38 @@ impl ControlPlane {
         .bind(limit)
         .fetch_all(&self.pool)
         .await
+    }
+
+    /// What a node needs to serve the app at these slugs; None if there is none that is ready.
+    pub async fn live_app(&self, tenant: &Slug, app: &Slug) -> Result<Option<ServedApp>, sqlx::Error> {
+        #[derive(sqlx::FromRow)]
+        struct Row {
+            #[sqlx(flatten)]
+            app: App,
+            #[sqlx(flatten)]
+            auth: AuthRow,
+            publishing: bool,
+        }
+        let row: Option<Row> = sqlx::query_as(concat!(
+            "select ",
+            app_columns!(),
+            ", a.publishing_since is not null as publishing,
+             s.mint_key_id, s.mint_secret, s.jwt_secret, s.jwt_issuer, s.jwt_audience, s.clock_skew_seconds,
+             s.user_claim, s.scope_claim
+             from platform.tenant t
+             join platform.app a using (tenant_id)
+             join platform.app_end_user_auth s using (app_id)
+             where t.slug = $1 and a.slug = $2 and a.state = 'ready'"
+        ))
+        .bind(tenant)
+        .bind(app)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| ServedApp {
+            auth: row.auth.into_auth(row.app.app_id),
+            app: row.app,
+            publishing: row.publishing,
+        }))
     }
 
     /// Give an app another name and keep more or less of its history.

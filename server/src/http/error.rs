@@ -15,6 +15,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::directory::DirectoryError;
+
 /// A failed request, ready to be answered.
 #[derive(Debug)]
 pub struct ApiError {
@@ -88,6 +90,10 @@ impl ApiError {
     /// 503 `service_unavailable`: try again soon.
     pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", message).retry_after(1)
+    }
+
+    fn busy() -> Self {
+        Self::unavailable("The server is busy or its database cannot be reached. Try again.")
     }
 
     /// 500 `internal_error`. The cause is logged once and not sent.
@@ -171,6 +177,15 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+/// An app could not be looked up.
+impl From<DirectoryError> for ApiError {
+    fn from(error: DirectoryError) -> Self {
+        let mut answer = if is_unavailable(error.cause()) { Self::busy() } else { Self::internal("") };
+        answer.cause = Some(error.into());
+        answer
     }
 }
 

@@ -1,4 +1,5 @@
 //! What handlers take as arguments: checked credentials and parsed input, each refusing with an
 //! [`ApiError`](crate::http::error::ApiError) of its own.
 
+pub mod end_user;
 pub mod input;
