@@ -3,6 +3,8 @@
 //! Every write path ends in `_sync_seal` inside PostgreSQL (`migrations/app`); the code here checks what devices send,
 //! calls the engine's functions, applies rows, and tells watchers after the commit.
 
+pub mod keys;
+pub mod payload;
 mod queue;
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use crate::ids::{AppId, ScopeId};
 /// Too many writers of one scope are waiting already, or it took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many writes of one scope are waiting for each other")]
-pub struct ScopeBusy;
+pub(in crate::sync) struct ScopeBusy;
 
 /// The queues of this process: one for each scope that is being written to just now.
 #[derive(Debug, Clone, Default)]
