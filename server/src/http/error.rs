@@ -4,6 +4,8 @@
 //! sentence, once. What the database said never leaves the server: such failures are `internal_error` to the client
 //! and one line in the log.
 
+mod control;
+
 use std::{borrow::Cow, error::Error};
 
 use axum::{

@@ -1,0 +1,4 @@
+//! The app's own API for the tenant's servers: tokens, keys and tables, by API key, in JSON.
+
+pub mod api_keys;
+pub mod tokens;
