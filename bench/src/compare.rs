@@ -1,0 +1,84 @@
+//! Two servers in one run, turn by turn, so that what else the machine does falls on both.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::{
+    figures::{Figures, print_line, round},
+    scenario::{Run, bulk, pull, push, snapshot},
+};
+
+/// Rows of the snapshot that is compared: few enough for a slow server to be waited for.
+const SNAPSHOT_ROWS: usize = 50_000;
+
+/// All lines of both sides, and then a line of ratios for each scenario: the medians of the first over those of the second.
+pub(crate) async fn run(sides: [Run; 2], rounds: usize) -> Result<()> {
+    for side in &sides {
+        pull::prepare(&named(side, "pull")).await?;
+        snapshot::prepare(&named(side, "snapshot"), SNAPSHOT_ROWS).await?;
+    }
+    let mut found: BTreeMap<String, [Vec<Figures>; 2]> = BTreeMap::new();
+    for round in 0..rounds {
+        // Who goes first changes too.
+        for turn in 0..2 {
+            let side = (round + turn) % 2;
+            for (name, figures) in one_round(&sides[side], round).await? {
+                figures.print()?;
+                found.entry(name).or_default()[side].push(figures);
+            }
+        }
+    }
+    for (scenario, [ours, theirs]) in &found {
+        let ratio = |of: fn(&Figures) -> f64| round(median(ours, of) / median(theirs, of));
+        print_line(&json!({
+            "compare": scenario,
+            "rounds": rounds,
+            "rates": [median(ours, |f| f.rate), median(theirs, |f| f.rate)],
+            "rate_ratio": ratio(|f| f.rate),
+            "p50_ratio": ratio(|f| f.times.p50_ms),
+            "p95_ratio": ratio(|f| f.times.p95_ms),
+            "errors": [ours.iter().map(|f| f.errors).sum::<u64>(), theirs.iter().map(|f| f.errors).sum::<u64>()],
+        }))?;
+    }
+    Ok(())
+}
+
+/// Every scenario once on one side.
+async fn one_round(run: &Run, round: usize) -> Result<Vec<(String, Figures)>> {
+    let mut found = Vec::new();
+    for users in [1, 8, 32] {
+        let run = named(run, &format!("push-{round}-{users}"));
+        found.push((format!("push1 users={users}"), push::run(&run, users).await?));
+    }
+    for rows in [1_000, 5_000] {
+        let run = named(run, &format!("bulk-{round}-{rows}"));
+        found.push((format!("push{rows} users=1"), bulk::run(&run, 1, rows, 4).await?));
+    }
+    for clients in [1, 8] {
+        let run = named(run, "pull");
+        found.push((format!("pull clients={clients}"), pull::run(&run, clients).await?));
+    }
+    for first in [true, false] {
+        let run = named(run, "snapshot");
+        let figures = snapshot::run(&run, SNAPSHOT_ROWS, 1_000, 1, first).await?;
+        found.push((format!("{} clients=1", figures.scenario), figures));
+    }
+    Ok(found)
+}
+
+/// The run with users of its own for one scenario.
+fn named(run: &Run, scenario: &str) -> Run {
+    Run { name: format!("{}-{scenario}", run.name), ..run.clone() }
+}
+
+fn median(figures: &[Figures], of: fn(&Figures) -> f64) -> f64 {
+    let mut values: Vec<f64> = figures.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => values[odd / 2],
+        even => (values[even / 2 - 1] + values[even / 2]) / 2.0,
+    }
+}
