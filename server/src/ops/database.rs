@@ -9,6 +9,9 @@ use sqlx::{
 
 use crate::{ids::SchemaName, ops::config::DatabaseConfig};
 
+/// The oldest PostgreSQL whose SQL is ours: 15 has `on delete set null (column)`.
+pub const MINIMUM_MAJOR: u32 = 15;
+
 /// Both pools. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Databases {

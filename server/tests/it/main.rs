@@ -1,1 +1,6 @@
-fn main() {}
+//! Tests through the door, against a real PostgreSQL. The modules mirror the server's.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod ops;
+mod support;
