@@ -1,0 +1,221 @@
+//! Every address of the dashboard, made in one place.
+//!
+//! Scope, source and table names are arbitrary text: [`segment`] makes a path segment of any of them and
+//! [`read_segment`] reads it back.
+
+use std::fmt;
+
+use askama::filters::urlencode_strict;
+
+pub const LANDING: &str = "/";
+pub const SIGN_UP: &str = "/sign-up";
+pub const SIGN_IN: &str = "/sign-in";
+pub const SIGN_OUT: &str = "/sign-out";
+pub const ACCOUNT: &str = "/account";
+pub const ACCOUNT_PASSWORD: &str = "/account/password";
+pub const TENANTS: &str = "/d";
+
+/// `text` as one segment of a path.
+///
+/// Browsers resolve the segments `.` and `..` even when they are percent-encoded, so these get a `~` in front, and
+/// so does whatever begins with one.
+pub fn segment(text: &str) -> String {
+    let tilde = if text.starts_with('~') || matches!(text, "." | "..") { "~" } else { "" };
+    format!("{tilde}{}", encode(text))
+}
+
+/// What [`segment`] was given, from a segment that the router has percent-decoded.
+pub fn read_segment(decoded: &str) -> &str {
+    decoded.strip_prefix('~').unwrap_or(decoded)
+}
+
+/// `text` percent-encoded, for a path segment or a query value.
+fn encode(text: &str) -> impl fmt::Display {
+    match urlencode_strict(text) {
+        Ok(encoded) => encoded,
+        Err(never) => match never {},
+    }
+}
+
+/// `path?name=value&…` of the values that are not empty.
+pub fn with_query(path: &str, values: &[(&str, &str)]) -> String {
+    let mut address = path.to_owned();
+    let mut separator = '?';
+    for (name, value) in values.iter().filter(|(_, value)| !value.is_empty()) {
+        address.push(separator);
+        address.push_str(name);
+        address.push('=');
+        address.push_str(&encode(value).to_string());
+        separator = '&';
+    }
+    address
+}
+
+/// Addresses below `/d/{tenant}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantLinks {
+    base: String,
+}
+
+impl TenantLinks {
+    pub fn new(tenant_slug: &str) -> Self {
+        Self { base: format!("/d/{}", segment(tenant_slug)) }
+    }
+
+    pub fn home(&self) -> &str {
+        &self.base
+    }
+
+    pub fn new_app(&self) -> String {
+        format!("{}/apps/new", self.base)
+    }
+
+    pub fn members(&self) -> String {
+        format!("{}/members", self.base)
+    }
+
+    /// Where a member's role is changed or the member removed, `action` being `role` or `remove`.
+    pub fn member(&self, account_id: &str, action: &str) -> String {
+        format!("{}/members/{}/{action}", self.base, segment(account_id))
+    }
+
+    pub fn audit(&self) -> String {
+        format!("{}/audit", self.base)
+    }
+
+    pub fn settings(&self) -> String {
+        format!("{}/settings", self.base)
+    }
+
+    pub fn app(&self, app_slug: &str) -> AppLinks {
+        AppLinks { base: format!("{}/{}", self.base, segment(app_slug)) }
+    }
+}
+
+/// Addresses below `/d/{tenant}/{app}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppLinks {
+    base: String,
+}
+
+impl AppLinks {
+    pub fn overview(&self) -> &str {
+        &self.base
+    }
+
+    /// The part of the overview that is fetched again and again.
+    pub fn figures(&self) -> String {
+        format!("{}/figures", self.base)
+    }
+
+    pub fn tables(&self) -> String {
+        format!("{}/tables", self.base)
+    }
+
+    pub fn table(&self, name: &str) -> String {
+        format!("{}/tables/{}", self.base, segment(name))
+    }
+
+    pub fn schema(&self) -> String {
+        format!("{}/schema", self.base)
+    }
+
+    pub fn schema_preview(&self) -> String {
+        format!("{}/schema/preview", self.base)
+    }
+
+    pub fn schema_apply(&self) -> String {
+        format!("{}/schema/apply", self.base)
+    }
+
+    pub fn users(&self) -> String {
+        format!("{}/users", self.base)
+    }
+
+    pub fn user(&self, scope: &str) -> String {
+        format!("{}/users/{}", self.base, segment(scope))
+    }
+
+    pub fn devices(&self) -> String {
+        format!("{}/devices", self.base)
+    }
+
+    pub fn device(&self, scope: &str, source: &str) -> String {
+        format!("{}/devices/{}/{}", self.base, segment(scope), segment(source))
+    }
+
+    pub fn conflicts(&self) -> String {
+        format!("{}/conflicts", self.base)
+    }
+
+    pub fn conflict(&self, id: &str) -> String {
+        format!("{}/conflicts/{}", self.base, segment(id))
+    }
+
+    pub fn history(&self) -> String {
+        format!("{}/history", self.base)
+    }
+
+    pub fn bundle(&self, scope: &str, seq: &i64) -> String {
+        format!("{}/history/{}/{seq}", self.base, segment(scope))
+    }
+
+    pub fn rejected_writes(&self) -> String {
+        format!("{}/rejected", self.base)
+    }
+
+    pub fn rejected_write(&self, id: &str) -> String {
+        format!("{}/rejected/{}", self.base, segment(id))
+    }
+
+    pub fn api_keys(&self) -> String {
+        format!("{}/keys", self.base)
+    }
+
+    pub fn revoke_api_key(&self, id: &str) -> String {
+        format!("{}/keys/{}/revoke", self.base, segment(id))
+    }
+
+    pub fn settings(&self) -> String {
+        format!("{}/settings", self.base)
+    }
+
+    pub fn end_user_auth(&self) -> String {
+        format!("{}/settings/end-user-auth", self.base)
+    }
+
+    pub fn test_token(&self) -> String {
+        format!("{}/settings/test-token", self.base)
+    }
+
+    pub fn delete(&self) -> String {
+        format!("{}/settings/delete", self.base)
+    }
+
+    pub fn docs(&self) -> String {
+        format!("{}/docs", self.base)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_scope_can_be_addressed() {
+        let app = TenantLinks::new("acme").app("notes");
+        assert_eq!(app.user("u/1 ä?"), "/d/acme/notes/users/u%2F1%20%C3%A4%3F");
+        assert_eq!(app.user(".."), "/d/acme/notes/users/~..");
+        for scope in [".", "..", "~", "~..", "...", "plain"] {
+            let address = segment(scope);
+            assert!(!matches!(address.as_str(), "." | ".."));
+            assert_eq!(read_segment(&address.replace("%7E", "~")), scope);
+        }
+    }
+
+    #[test]
+    fn a_query_leaves_out_what_is_empty() {
+        assert_eq!(with_query("/x", &[("a", ""), ("b", "1&2"), ("c", "ü")]), "/x?b=1%262&c=%C3%BC");
+        assert_eq!(with_query("/x", &[("a", "")]), "/x");
+    }
+}
