@@ -4,3 +4,62 @@ pub mod control;
 pub mod dashboard;
 pub mod error;
 pub mod extract;
+mod health;
+mod middleware;
+mod routes;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::{from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer, compression::CompressionLayer, decompression::RequestDecompressionLayer,
+};
+
+use self::{
+    error::ApiError,
+    middleware::{drain, encoding, observe},
+};
+use crate::app::Syncline;
+
+/// The whole server as a service.
+pub fn router(state: Syncline) -> Router {
+    let max_request_bytes = state.config.limits.max_request_bytes;
+    routes::all()
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        // The last layer sees the request first.
+        .layer(DefaultBodyLimit::max(max_request_bytes))
+        .layer(RequestDecompressionLayer::new().gzip(true))
+        .layer(from_fn(encoding::known))
+        .layer(CompressionLayer::new().gzip(true))
+        .layer(from_fn_with_state(state.clone(), drain::refuse))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(observe::requests))
+        .with_state(state)
+}
+
+async fn not_found() -> ApiError {
+    ApiError::not_found("not_found", "There is nothing at this URL.")
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::new(
+        axum::http::StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "This URL does not know that method.",
+    )
+}
+
+/// A handler panicked: a bug, which costs one request and not the server.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
+fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    let said = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&'static str>().copied())
+        .unwrap_or("no message");
+    ApiError::internal(format!("a handler panicked: {said}")).into_response()
+}

@@ -3,3 +3,5 @@
 pub mod config;
 pub mod database;
 pub mod embedded_postgres;
+pub mod lifecycle;
+pub mod metrics;

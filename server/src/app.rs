@@ -1,0 +1,50 @@
+//! What a running server consists of: the state that every handler can take its part of, and its background tasks.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+
+use crate::{
+    clock::Clock,
+    control::ControlPlane,
+    directory::Directory,
+    ids::Chance,
+    ops::{config::Config, database::Databases, lifecycle::Lifecycle},
+    sync::Engine,
+};
+
+/// The server's state. One a process, made by `main` or by a test; cheap to clone. Handlers take the part they need
+/// with `State(…)`.
+#[derive(Debug, Clone, FromRef)]
+pub struct Syncline {
+    pub config: Arc<Config>,
+    pub clock: Clock,
+    pub chance: Chance,
+    pub databases: Databases,
+    pub control: ControlPlane,
+    pub directory: Directory,
+    pub engine: Engine,
+    pub lifecycle: Lifecycle,
+}
+
+impl Syncline {
+    pub fn new(config: Config, clock: Clock, chance: Chance, databases: Databases) -> Self {
+        let control = ControlPlane::new(&databases, clock.clone(), chance.clone());
+        Self {
+            directory: Directory::new(control.clone(), databases.apps.clone()),
+            engine: Engine::new(databases.apps.clone(), clock.clone(), config.limits.clone()),
+            config: Arc::new(config),
+            clock,
+            chance,
+            control,
+            databases,
+            lifecycle: Lifecycle::default(),
+        }
+    }
+
+    /// Start what runs beside requests. Every task ends by itself when the server drains.
+    pub fn start_tasks(&self) {
+        let (directory, stop) = (self.directory.clone(), self.lifecycle.closing());
+        self.lifecycle.spawn(async move { directory.follow_changes(stop).await });
+    }
+}

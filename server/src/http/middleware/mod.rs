@@ -1,0 +1,5 @@
+//! What happens to every request before and after its handler.
+
+pub(super) mod drain;
+pub(super) mod encoding;
+pub(super) mod observe;

@@ -1,0 +1,30 @@
+//! Every URL of the server, grouped by who calls it.
+
+use axum::{
+    Router,
+    routing::{delete, get, post},
+};
+
+use super::{control, health};
+use crate::app::Syncline;
+
+/// All of them.
+pub(super) fn all() -> Router<Syncline> {
+    Router::new().merge(for_operators()).merge(for_tenants_servers())
+}
+
+/// Who runs the server: no credential, and nothing about tenants in the answers.
+fn for_operators() -> Router<Syncline> {
+    Router::new()
+        .route("/livez", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+}
+
+/// The tenants' own servers, by API key.
+fn for_tenants_servers() -> Router<Syncline> {
+    Router::new()
+        .route("/t/{tenant}/{app}/auth/token", post(control::tokens::mint))
+        .route("/t/{tenant}/{app}/api/keys", get(control::api_keys::list).post(control::api_keys::issue))
+        .route("/t/{tenant}/{app}/api/keys/{key}", delete(control::api_keys::revoke))
+}
