@@ -2,11 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 
+use sqlx::types::Json;
+
 use super::{
     ident::Ident,
+    payload_sql::{self, RowSource},
     spec::{AppSpec, ColumnSpec, SyncKey, TableSpec, WireProfile},
 };
-use crate::ids::{AppId, SchemaName};
+use crate::{
+    ids::{AppId, SchemaName},
+    ops::database::{AppPool, in_schema},
+};
 
 /// The tables of one app in one schema version.
 ///
@@ -39,6 +45,49 @@ pub struct CatalogTable {
 }
 
 impl AppCatalog {
+    /// Load the latest version; version 0, without tables, when none has been published.
+    pub async fn load(
+        apps: &AppPool,
+        app: AppId,
+        profile: WireProfile,
+        logical_schema: &Ident,
+    ) -> Result<Self, sqlx::Error> {
+        let schema = app.schema();
+        let mut tx = apps.begin(&schema).await?;
+        let latest: Option<Json<AppSpec>> = sqlx::query_scalar(in_schema(
+            &schema,
+            "select v.spec from {schema}._sync_schema_version v order by v.version desc limit 1",
+        ))
+        .persistent(false)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let spec = latest.map_or_else(|| AppSpec::empty(logical_schema.clone()), |Json(spec)| spec);
+        let latest_version = spec.version;
+        Ok(Self::new(app, profile, spec, latest_version))
+    }
+
+    /// Load one published version; None when there is no such version.
+    pub async fn load_version(
+        apps: &AppPool,
+        app: AppId,
+        profile: WireProfile,
+        version: i32,
+    ) -> Result<Option<Self>, sqlx::Error> {
+        let schema = app.schema();
+        let mut tx = apps.begin(&schema).await?;
+        let found: Option<(Json<AppSpec>, i32)> = sqlx::query_as(in_schema(
+            &schema,
+            "select v.spec, (select max(l.version) from {schema}._sync_schema_version l)
+             from {schema}._sync_schema_version v
+             where v.version = $1",
+        ))
+        .persistent(false)
+        .bind(version)
+        .fetch_optional(&mut *tx)
+        .await?;
+        Ok(found.map(|(Json(spec), latest)| Self::new(app, profile, spec, latest)))
+    }
+
     /// The catalog of the version that `spec` describes.
     pub fn new(app: AppId, profile: WireProfile, spec: AppSpec, latest_version: i32) -> Self {
         let ranks = ranks(&spec.tables);
@@ -65,6 +114,13 @@ impl AppCatalog {
     /// The table of that name.
     pub fn table(&self, name: &str) -> Option<&CatalogTable> {
         self.by_name.get(name).map(|&i| &self.tables[i])
+    }
+
+    /// The SQL expression that renders a row of `table`, whose alias in the query is `alias`, as the JSON object that
+    /// this version's clients get.
+    pub fn payload_sql(&self, table: &CatalogTable, alias: &'static str) -> String {
+        let row = RowSource { schema: &self.schema, alias, profile: self.profile };
+        payload_sql::payload_expression(row, table.columns())
     }
 
     /// The table of that number.

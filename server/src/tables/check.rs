@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ident::Ident;
+use super::ident::{Ident, quote_literal};
 
 /// An expression of a CHECK constraint.
 ///
@@ -23,6 +23,8 @@ pub enum CheckExpr {
         left: Box<CheckExpr>,
         op: Comparison,
         right: Box<CheckExpr>,
+        /// Both sides are texts, which compare by their bytes.
+        texts: bool,
     },
     IsNull {
         of: Box<CheckExpr>,
@@ -38,6 +40,8 @@ pub enum CheckExpr {
         low: Box<CheckExpr>,
         high: Box<CheckExpr>,
         negated: bool,
+        /// All three are texts, which compare by their bytes.
+        texts: bool,
     },
     Arithmetic {
         left: Box<CheckExpr>,
@@ -50,7 +54,7 @@ pub enum CheckExpr {
     },
 }
 
-/// A comparison; texts compare by their bytes, as SQLite does.
+/// A comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Comparison {
@@ -85,4 +89,122 @@ pub enum CheckFunction {
     Trim,
     /// Absolute value.
     Abs,
+}
+
+impl CheckExpr {
+    /// The columns it is about, in the order of their first mention.
+    pub fn columns(&self) -> Vec<Ident> {
+        let mut found = Vec::new();
+        self.visit(&mut |name| {
+            if !found.contains(name) {
+                found.push(name.clone());
+            }
+        });
+        found
+    }
+
+    fn visit(&self, on_column: &mut impl FnMut(&Ident)) {
+        match self {
+            Self::Column(name) => on_column(name),
+            Self::Number(_) | Self::Text(_) | Self::Boolean(_) | Self::Null => {}
+            Self::And(all) | Self::Or(all) => all.iter().for_each(|one| one.visit(on_column)),
+            Self::Compare { left, right, .. } | Self::Arithmetic { left, right, .. } => {
+                left.visit(on_column);
+                right.visit(on_column);
+            }
+            Self::Not(of) | Self::IsNull { of, .. } | Self::Call { argument: of, .. } => of.visit(on_column),
+            Self::In { of, list, .. } => {
+                of.visit(on_column);
+                list.iter().for_each(|one| one.visit(on_column));
+            }
+            Self::Between { of, low, high, .. } => {
+                of.visit(on_column);
+                low.visit(on_column);
+                high.visit(on_column);
+            }
+        }
+    }
+
+    /// The expression in PostgreSQL's SQL, fully parenthesised.
+    pub fn sql(&self) -> String {
+        match self {
+            Self::Column(name) => name.quoted(),
+            Self::Number(number) if number.starts_with('-') => format!("({number})"),
+            Self::Number(number) => number.clone(),
+            Self::Text(text) => quote_literal(text),
+            Self::Boolean(value) => value.to_string(),
+            Self::Null => "null".to_owned(),
+            Self::Not(of) => format!("(not {})", of.sql()),
+            Self::And(all) => joined(all, " and "),
+            Self::Or(all) => joined(all, " or "),
+            Self::Compare { left, op, right, texts } => {
+                format!("({}{} {} {})", left.sql(), collation(*texts), op.sql(), right.sql())
+            }
+            Self::IsNull { of, negated } => format!("({} is {}null)", of.sql(), not(*negated)),
+            Self::In { of, list, negated } => {
+                let list: Vec<String> = list.iter().map(Self::sql).collect();
+                format!("({} {}in ({}))", of.sql(), not(*negated), list.join(", "))
+            }
+            Self::Between { of, low, high, negated, texts } => format!(
+                "({}{} {}between {} and {})",
+                of.sql(),
+                collation(*texts),
+                not(*negated),
+                low.sql(),
+                high.sql()
+            ),
+            Self::Arithmetic { left, op, right } => format!("({} {} {})", left.sql(), op.sql(), right.sql()),
+            Self::Call { function, argument } => function.call(&argument.sql()),
+        }
+    }
+}
+
+/// SQLite compares texts by their bytes; PostgreSQL does where it is told to.
+fn collation(texts: bool) -> &'static str {
+    if texts { " collate \"C\"" } else { "" }
+}
+
+fn not(negated: bool) -> &'static str {
+    if negated { "not " } else { "" }
+}
+
+fn joined(all: &[CheckExpr], with: &str) -> String {
+    let all: Vec<String> = all.iter().map(CheckExpr::sql).collect();
+    format!("({})", all.join(with))
+}
+
+impl Comparison {
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::NotEqual => "<>",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+        }
+    }
+}
+
+impl ArithmeticOp {
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Subtract => "-",
+            Self::Multiply => "*",
+        }
+    }
+}
+
+impl CheckFunction {
+    fn call(self, argument: &str) -> String {
+        match self {
+            Self::Length => format!("length({argument})"),
+            // In the C locale only ASCII letters have a case, as in SQLite.
+            Self::Lower => format!("lower({argument} collate \"C\")"),
+            Self::Upper => format!("upper({argument} collate \"C\")"),
+            Self::Trim => format!("btrim({argument}, ' ')"),
+            Self::Abs => format!("abs({argument})"),
+        }
+    }
 }

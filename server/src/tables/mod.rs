@@ -5,5 +5,14 @@
 
 pub mod catalog;
 pub mod check;
+mod constraint;
+pub mod engine_schema;
 pub mod ident;
+pub mod payload_sql;
+pub mod plan;
+pub mod publish;
+pub mod render;
 pub mod spec;
+mod triggers;
+
+pub use constraint::ConstraintInfo;

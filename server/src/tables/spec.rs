@@ -209,6 +209,8 @@ pub enum DefaultValue {
     Bytes(String),
     /// The transaction's time: as a `timestamptz` or `timestamp`, or as SQLite's text `2024-05-06 07:08:09` (UTC).
     CurrentTimestamp,
+    /// The transaction's time as the text `2024-05-06T07:08:09.012Z`.
+    CurrentIsoTimestamp,
     /// Today (UTC), as a `date` or as text.
     CurrentDate,
     /// The time of day (UTC), as a `time` or as text `07:08:09`.
