@@ -106,6 +106,15 @@ impl AppCatalog {
         }
     }
 
+    /// The version as data: what a plan for the next one starts from.
+    pub fn spec(&self) -> AppSpec {
+        AppSpec {
+            version: self.schema_version,
+            logical_schema: self.logical_schema.clone(),
+            tables: self.tables.iter().map(|table| table.spec.clone()).collect(),
+        }
+    }
+
     /// All tables, in the order of their numbers.
     pub fn tables(&self) -> &[CatalogTable] {
         &self.tables

@@ -5,3 +5,4 @@
 mod health;
 mod ops;
 mod support;
+mod tables;

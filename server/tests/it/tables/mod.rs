@@ -1,0 +1,4 @@
+//! What an app syncs, over a real PostgreSQL.
+
+mod capture;
+mod support;
