@@ -8,7 +8,7 @@ create table {schema}._sync_bundle (
     source_id text collate "C" not null,
     source_bundle_id bigint not null,
     row_count integer not null,
-    -- Bytes of all bodies of the bundle in _sync_bundle_rows: what a pull page is measured by.
+    -- Bytes of the bundle's bodies in _sync_bundle_rows with what joins them: what a pull page is measured and cut by.
     byte_count bigint not null,
     -- Lowercase hex SHA-256 (PROTOCOL.md section 3).
     bundle_hash text not null,
@@ -30,7 +30,8 @@ create table {schema}._sync_bundle (
 create table {schema}._sync_bundle_rows (
     scope_id text collate "C" not null,
     bundle_seq bigint not null,
-    -- Ordinal of the segment's first row; segments hold up to 500 rows.
+    -- Ordinal of the segment's first row. Segments hold up to 500 rows, and fewer where rows are so big that these would
+    -- have more than some 256 KiB, so that no reader has to hold much at once.
     first_ordinal integer not null,
     row_count integer not null,
     body text not null,

@@ -145,7 +145,10 @@ begin
         select p_scope, r.bundle_seq, min(r.ordinal), count(*), string_agg(r.served, E',\n' order by r.ordinal),
             array_agg(r.prior_version order by r.ordinal)
         from rendered r
-        group by r.bundle_seq, r.ordinal / 500
+        group by r.bundle_seq, r.ordinal / (
+            select least(500, greatest(1, 262144 * count(*) / greatest(1, sum(octet_length(r.served)))))
+            from rendered r
+        )
         returning row_count, octet_length(body) as byte_count
     )
     insert into {schema}._sync_bundle (
@@ -153,7 +156,7 @@ begin
         schema_version, user_id, written_by, committed_at
     )
     select p_scope, n.bundle_seq, p_source, a.source_bundle_id,
-        (select sum(s.row_count) from stored s), (select sum(s.byte_count) from stored s),
+        (select sum(s.row_count) from stored s), (select sum(s.byte_count) + 2 * (count(*) - 1) from stored s),
         (
             select encode(sha256(convert_to('[' || string_agg(r.hashed, ',' order by r.ordinal) || ']', 'UTF8')), 'hex')
             from rendered r
