@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod health;
+mod openapi;
 mod ops;
 mod support;
 mod tables;

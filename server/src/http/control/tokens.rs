@@ -63,7 +63,7 @@ pub struct TokenResponse {
 #[utoipa::path(
     post,
     path = "/t/{tenant}/{app}/auth/token",
-    tag = "Authentication",
+    tag = "Tokens",
     operation_id = "mint_token",
     params(
         ("tenant" = String, Path, description = "The tenant's slug"),
