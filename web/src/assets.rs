@@ -57,6 +57,11 @@ pub fn url(path: &str) -> String {
     format!("{MOUNT}/{}/{path}", *HASH)
 }
 
+/// What [`find`] takes, for every file.
+pub fn addresses() -> impl Iterator<Item = String> {
+    Files::iter().map(|path| format!("{}/{path}", *HASH))
+}
+
 /// The file behind `{hash}/{path}`, the part of an address after [`MOUNT`] and a slash.
 ///
 /// A hash of another build finds today's file (a page may outlive a deployment), but must not be kept.

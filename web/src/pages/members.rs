@@ -41,6 +41,16 @@ pub struct MemberRow {
     pub may_change: bool,
 }
 
+impl MemberRow {
+    fn leave_label(&self) -> &'static str {
+        if self.is_you { "Leave" } else { "Remove" }
+    }
+
+    fn leave_title(&self) -> String {
+        if self.is_you { "Leave this organisation?".to_owned() } else { format!("Remove {}?", self.email) }
+    }
+}
+
 /// What a person types to add a member who has an account.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]

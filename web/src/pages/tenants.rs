@@ -32,7 +32,6 @@ pub struct AppCard {
     pub name: String,
     pub base_url: String,
     pub created_at: OffsetDateTime,
-    /// Tables of the newest schema version; 0 while none is published.
-    pub tables: i64,
+    /// The newest published version of its tables; 0 before the first.
     pub schema_version: i64,
 }
