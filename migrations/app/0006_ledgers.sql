@@ -16,6 +16,9 @@ create table {schema}._sync_device (
     last_pull_at timestamptz,
     -- The checkpoint the device named last: what it surely has.
     last_pull_seq bigint,
+    -- The last bundle that was sent to it (pulled, its own commit right after it, or a snapshot read to its end): what it
+    -- has unless the answer was lost.
+    last_served_seq bigint,
     last_snapshot_at timestamptz,
     last_watch_at timestamptz,
     -- The latest refusal of any request, cleared when the same kind of request succeeds.

@@ -3,7 +3,9 @@
 //! Every write path ends in `_sync_seal` inside PostgreSQL (`migrations/app`); the code here checks what devices send,
 //! calls the engine's functions, applies rows, and tells watchers after the commit.
 
+pub mod device;
 pub mod gate;
+pub mod history;
 pub mod keys;
 pub mod payload;
 pub mod pull;
