@@ -254,7 +254,7 @@ begin
 
     if v_outcome = 'ok' then
         perform set_config('syncline.scope', p_scope, true), set_config('syncline.effect_no', '0', true);
-        select array_agg(c.rows order by c.start_row_ordinal) into v_rows
+        select array_agg('[' || c.rows || ']' order by c.start_row_ordinal) into v_rows
         from {schema}._sync_push_chunk c
         where c.scope_id = p_scope and c.push_id = p_push_id;
 

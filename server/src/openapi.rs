@@ -7,7 +7,7 @@ use utoipa::{
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
 };
 
-use crate::http::control;
+use crate::http::{control, sync};
 
 /// What stands before the relative paths of an app in the specification.
 const APP_PREFIX: &str = "/t/{tenant}/{app}";
@@ -34,6 +34,12 @@ const APP_PREFIX: &str = "/t/{tenant}/{app}";
         control::api_keys::issue,
         control::api_keys::revoke,
         control::tokens::mint,
+        sync::committed_rows::committed_rows,
+        sync::connect::connect,
+        sync::push::commit,
+        sync::push::create,
+        sync::push::delete,
+        sync::push::stage,
     ),
     modifiers(&Credentials),
 )]

@@ -5,6 +5,7 @@
 //! and one line in the log.
 
 mod control;
+mod push;
 
 use std::{borrow::Cow, error::Error};
 

@@ -7,6 +7,7 @@ pub mod extract;
 mod health;
 mod middleware;
 mod routes;
+pub mod sync;
 
 use axum::{
     Router,

@@ -65,7 +65,7 @@ pub(in crate::sync) fn check_key(kind: KeyKind, key: &str) -> Result<(), Invalid
 }
 
 /// Whether `text` is a UUID as PostgreSQL prints it: lowercase hex digits in groups of 8-4-4-4-12.
-pub(in crate::sync) fn is_canonical_uuid(text: &str) -> bool {
+pub fn is_canonical_uuid(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() == 36
         && bytes.iter().enumerate().all(|(i, byte)| match i {

@@ -3,16 +3,25 @@
 //! Every write path ends in `_sync_seal` inside PostgreSQL (`migrations/app`); the code here checks what devices send,
 //! calls the engine's functions, applies rows, and tells watchers after the commit.
 
+mod apply;
+pub mod bundle;
+pub mod conflict;
+pub mod connect;
 pub mod device;
 pub mod gate;
 pub mod history;
 pub mod keys;
 pub mod payload;
 pub mod pull;
+pub mod push;
 mod queue;
+pub mod refusal;
+mod rejected_write;
 pub mod served;
 
 use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
 
 use crate::{
     clock::Clock,
@@ -29,6 +38,8 @@ pub struct Engine {
     limits: Arc<LimitsConfig>,
     /// Where commits of one scope wait for each other before they take a connection.
     queues: queue::ScopeQueues,
+    /// Commits under way. They run to their end even if their client goes away.
+    tasks: TaskTracker,
 }
 
 /// Who is speaking: an authenticated device of an end user. Every use case of the protocol takes it first.
@@ -55,7 +66,13 @@ pub struct CommitEvent {
 
 impl Engine {
     pub fn new(apps: AppPool, clock: Clock, limits: LimitsConfig) -> Self {
-        Self { apps, clock, limits: Arc::new(limits), queues: queue::ScopeQueues::default() }
+        Self {
+            apps,
+            clock,
+            limits: Arc::new(limits),
+            queues: queue::ScopeQueues::default(),
+            tasks: TaskTracker::new(),
+        }
     }
 
     /// The bounds on requests, pushes and pages; `sync/capabilities` tells them to clients.
@@ -68,4 +85,14 @@ impl Engine {
     pub(in crate::sync) fn committed(&self, event: CommitEvent) {
         tracing::debug!(app.id = %event.app, bundle.seq = event.seq.0, "a bundle was committed");
     }
+}
+
+/// Bytes as lowercase hex: the form of hashes on the wire.
+fn lowercase_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }

@@ -39,6 +39,28 @@ pub struct CheckedChunk {
     pub rows: String,
 }
 
+impl CheckedChunk {
+    /// The place in the push, and in the chunk, of its row number `place`.
+    fn ordinal(&self, place: usize) -> Place {
+        Place { ordinal: self.start_row_ordinal.saturating_add(place as i64), place }
+    }
+
+    /// The refusal of a row that the push has already.
+    pub(in crate::sync) fn duplicate(&self, app: &AppCatalog, table_no: i32, key: &str) -> InvalidRow {
+        let mut rows = self.table_nos.iter().zip(&self.keys);
+        let place = rows.rposition(|(no, of_row)| *no == table_no && of_row == key).unwrap_or_default();
+        let table = app.table_no(table_no).map(|table| table.name().as_str());
+        invalid_row(self.ordinal(place), table, None, InvalidRowReason::DuplicateRow)
+    }
+}
+
+/// Where a row is.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    ordinal: i64,
+    place: usize,
+}
+
 /// Why a chunk is refused. Nothing of it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidChunk {
@@ -63,6 +85,8 @@ pub enum InvalidChunk {
 pub struct InvalidRow {
     /// Place in the push, from 0.
     pub ordinal: i64,
+    /// Place in the chunk, from 0.
+    pub place: usize,
     /// As the device named it, cut to a bound.
     pub table: Option<String>,
     pub column: Option<String>,
@@ -198,7 +222,7 @@ impl<'c> RowChecker<'c> {
     }
 
     fn row(&mut self, row: &JsonRow<'_>) -> Result<(), InvalidRow> {
-        let ordinal = self.chunk.start_row_ordinal.saturating_add(self.chunk.keys.len() as i64);
+        let ordinal = self.chunk.ordinal(self.chunk.keys.len());
         let refuse = |table: Option<&str>, reason| invalid_row(ordinal, table, None, reason);
 
         if row.schema != self.app.logical_schema.as_str() {
@@ -220,7 +244,7 @@ impl<'c> RowChecker<'c> {
             (Payload::Row(members), _) => Some(self.check_payload(table, key, members, ordinal)?),
         };
 
-        self.write(table, op, key, base_version, values.as_deref(), ordinal);
+        self.write(table, op, key, base_version, values.as_deref(), ordinal.ordinal);
         self.chunk.table_nos.push(table.table_no());
         self.chunk.keys.push(key.to_owned());
         self.chunk.ops.push(op.letter());
@@ -234,7 +258,7 @@ impl<'c> RowChecker<'c> {
         table: &CatalogTable,
         key: &str,
         members: &'v Members<'a>,
-        ordinal: i64,
+        ordinal: Place,
     ) -> Result<Vec<Option<&'v Value<'a>>>, InvalidRow> {
         let columns = table.columns();
         let mut values: Vec<Option<&Value<'a>>> = vec![None; columns.len()];
@@ -316,29 +340,28 @@ impl<'c> RowChecker<'c> {
             return Err(InvalidChunk::Empty);
         }
         let mut seen = HashSet::with_capacity(chunk.keys.len());
-        let rows = chunk.table_nos.iter().zip(&chunk.keys);
-        for (ordinal, (table_no, key)) in (chunk.start_row_ordinal..).zip(rows) {
+        for (table_no, key) in chunk.table_nos.iter().zip(&chunk.keys) {
             if !seen.insert((table_no, key)) {
-                return Err(duplicate_row(self.app, ordinal, *table_no).into());
+                return Err(chunk.duplicate(self.app, *table_no, key).into());
             }
         }
         Ok(chunk)
     }
 }
 
-/// The refusal of a row that its push has already.
-pub(in crate::sync) fn duplicate_row(app: &AppCatalog, ordinal: i64, table_no: i32) -> InvalidRow {
-    let table = app.table_no(table_no).map(|table| table.name().as_str());
-    invalid_row(ordinal, table, None, InvalidRowReason::DuplicateRow)
-}
-
 fn invalid_row(
-    ordinal: i64,
+    place: Place,
     table: Option<&str>,
     column: Option<&str>,
     reason: InvalidRowReason,
 ) -> InvalidRow {
-    InvalidRow { ordinal, table: table.map(cut), column: column.map(cut), reason }
+    InvalidRow {
+        ordinal: place.ordinal,
+        place: place.place,
+        table: table.map(cut),
+        column: column.map(cut),
+        reason,
+    }
 }
 
 /// As much of a name that a device sent as anybody wants to read.
@@ -367,6 +390,21 @@ fn push_value(out: &mut String, value: &Value<'_>) {
         Value::Text(text) => canonical::push_string(out, text),
         Value::Composite => unreachable!("BUG: no column takes an object or array"),
     }
+}
+
+/// An object as JSON text.
+pub(in crate::sync) fn members_text(members: &Members<'_>) -> String {
+    let mut out = String::from("{");
+    for (i, (name, value)) in members.0.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        canonical::push_string(&mut out, name);
+        out.push(':');
+        push_value(&mut out, value);
+    }
+    out.push('}');
+    out
 }
 
 impl<'a> Value<'a> {

@@ -84,7 +84,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for ApiPath
 }
 
 /// The bytes of a body that may be JSON, within the limit that the router set.
-async fn json_bytes<S: Send + Sync>(
+pub(in crate::http) async fn json_bytes<S: Send + Sync>(
     request: Request,
     state: &S,
     code: &'static str,

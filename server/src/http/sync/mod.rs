@@ -1,0 +1,5 @@
+//! The oversync protocol over HTTP, under `/t/{tenant}/{app}/sync/` (PROTOCOL.md). One endpoint, one file or function.
+
+pub(crate) mod committed_rows;
+pub(crate) mod connect;
+pub(crate) mod push;
