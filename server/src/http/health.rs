@@ -42,9 +42,10 @@ pub(super) async fn ready(
 /// The server's numbers, for Prometheus.
 pub(super) async fn metrics(State(databases): State<Databases>) -> impl IntoResponse {
     let recorder = metrics::recorder();
-    for (name, pool) in [("platform", &databases.platform), ("apps", databases.apps.as_owner())] {
-        let idle = pool.num_idle();
-        let used = (pool.size() as usize).saturating_sub(idle);
+    let platform_idle = databases.platform.num_idle();
+    let platform_used = (databases.platform.size() as usize).saturating_sub(platform_idle);
+    let (apps_idle, apps_used) = databases.apps.idle_and_used();
+    for (name, idle, used) in [("platform", platform_idle, platform_used), ("apps", apps_idle, apps_used)] {
         ::metrics::gauge!(DATABASE_CONNECTIONS, "pool" => name, "state" => "idle").set(idle as f64);
         ::metrics::gauge!(DATABASE_CONNECTIONS, "pool" => name, "state" => "used").set(used as f64);
     }

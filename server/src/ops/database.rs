@@ -1,13 +1,17 @@
-//! Connections to PostgreSQL: one pool for the control plane, one for the apps' schemas.
+//! Connections to PostgreSQL: one pool for the control plane, one for the apps' schemas ([`AppPool`]).
 
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, PgPool, Postgres, Transaction,
+    AssertSqlSafe, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+pub use super::app_pool::{AppPool, AppTx};
 use crate::{ids::SchemaName, ops::config::DatabaseConfig};
+
+/// Connections as the login role itself, for making and dropping apps: seldom needed.
+const OWNER_CONNECTIONS: u32 = 4;
 
 /// The oldest PostgreSQL whose SQL is ours: 15 has `on delete set null (column)`.
 pub const MINIMUM_MAJOR: u32 = 15;
@@ -30,54 +34,22 @@ impl Databases {
             .options([("jit", "off")])
             .extra_float_digits(1)
             // One text a statement and app: bounded, or thousands of apps would fill the server's memory.
-            .statement_cache_capacity(256);
+            .statement_cache_capacity(512);
         let pool = |connections: u32| {
             PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(config.acquire_timeout())
                 .max_lifetime(Duration::from_secs(30 * 60))
-                .connect_with(options.clone())
         };
-        Ok(Self {
-            platform: pool(config.platform_connections).await?,
-            apps: AppPool { pool: pool(config.app_connections).await? },
-        })
+        let platform = pool(config.platform_connections).connect_with(options.clone()).await?;
+        let owner = pool(OWNER_CONNECTIONS).connect_lazy_with(options.clone());
+        let apps = AppPool::new(options.clone(), config.app_connections, config.acquire_timeout(), owner);
+        Ok(Self { platform, apps })
     }
 
     pub async fn close(&self) {
-        self.apps.pool.close().await;
+        self.apps.close().await;
         self.platform.close().await;
-    }
-}
-
-/// Connections to the apps' schemas. A transaction takes the role of exactly one app: the role is the wall, so a
-/// bug in one app's SQL cannot read another's rows.
-#[derive(Debug, Clone)]
-pub struct AppPool {
-    pool: PgPool,
-}
-
-/// A transaction that acts as one app's role. Rolled back when dropped.
-pub type AppTx = Transaction<'static, Postgres>;
-
-impl AppPool {
-    /// Begin a READ COMMITTED transaction as the app's role, in one round trip.
-    pub async fn begin(&self, schema: &SchemaName) -> Result<AppTx, sqlx::Error> {
-        self.pool.begin_with(AssertSqlSafe(format!("begin; set local role {schema}"))).await
-    }
-
-    /// Begin a REPEATABLE READ, read-only-by-intent transaction as the app's role, in one round trip.
-    pub async fn begin_snapshot(&self, schema: &SchemaName) -> Result<AppTx, sqlx::Error> {
-        self.pool
-            .begin_with(AssertSqlSafe(format!(
-                "begin isolation level repeatable read; set local role {schema}"
-            )))
-            .await
-    }
-
-    /// The pool as the login role that may create and drop apps' schemas and roles.
-    pub fn as_owner(&self) -> &PgPool {
-        &self.pool
     }
 }
 

@@ -1,5 +1,6 @@
 //! The ground the platform runs on: configuration, databases, telemetry, start and stop.
 
+mod app_pool;
 pub mod config;
 pub mod database;
 pub mod embedded_postgres;

@@ -1,0 +1,130 @@
+//! Connections that act as the apps' roles.
+
+use std::time::Duration;
+
+use sqlx::AssertSqlSafe;
+use syncline::{
+    ids::{AppId, SchemaName},
+    ops::{
+        config::DatabaseConfig,
+        database::{AppPool, Databases, in_schema},
+    },
+    tables::{engine_schema, spec::WireProfile},
+};
+use time::macros::datetime;
+
+use crate::support::database::{self, TestDatabase};
+
+/// Two apps on pools of `connections` connections.
+async fn two_apps(connections: u32) -> (TestDatabase, Databases, [SchemaName; 2]) {
+    let database = database::fresh().await;
+    let config = DatabaseConfig {
+        app_connections: connections,
+        acquire_timeout_seconds: 5,
+        ..DatabaseConfig::default()
+    };
+    let databases = Databases::connect(&database.url, &config).await.unwrap();
+    let apps = [AppId::new(), AppId::new()];
+    for app in apps {
+        let at = datetime!(2026-07-01 12:00 UTC);
+        engine_schema::create(&databases.apps, app, WireProfile::Strings, at).await.unwrap();
+    }
+    (database, databases, apps.map(AppId::schema))
+}
+
+async fn role(apps: &AppPool, schema: &SchemaName) -> (String, i32) {
+    apps.one(schema, sqlx::query_as("select current_user::text, pg_backend_pid()")).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_statement_and_transaction_acts_as_the_role_of_its_app() {
+    let (_database, databases, [one, other]) = two_apps(1).await;
+    let apps = &databases.apps;
+    for schema in [&one, &other, &other, &one] {
+        assert_eq!(role(apps, schema).await.0, schema.as_str());
+        let mut tx = apps.begin(schema).await.unwrap();
+        let user: String = sqlx::query_scalar("select current_user::text").fetch_one(&mut *tx).await.unwrap();
+        assert_eq!(user, schema.as_str());
+        tx.commit().await.unwrap();
+    }
+    // The wall: another app's table is out of reach, however it is named.
+    let sql = in_schema(&other, "select 1 from {schema}._sync_scope");
+    let refused = apps.rows(&one, sqlx::query(sql)).await.unwrap_err();
+    assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some("42501"));
+    // A statement that was refused leaves the connection in order.
+    assert_eq!(role(apps, &one).await.0, one.as_str());
+}
+
+#[tokio::test]
+async fn an_app_finds_the_connection_that_served_it_last() {
+    let (_database, databases, [one, other]) = two_apps(8).await;
+    let apps = &databases.apps;
+    let first = role(apps, &one).await;
+    role(apps, &other).await;
+    assert_eq!(role(apps, &one).await, first);
+}
+
+#[tokio::test]
+async fn a_statement_is_committed_when_it_answers() {
+    let (_database, databases, [one, _]) = two_apps(2).await;
+    let apps = &databases.apps;
+    let insert = "insert into {schema}._sync_scope (scope_id, state, created_at)
+        values ($1, 'uninitialized', now()) returning scope_id";
+    for n in 0..20 {
+        let scope = format!("scope-{n}");
+        apps.rows(&one, sqlx::query(in_schema(&one, insert)).bind(&scope)).await.unwrap();
+        let count: i64 = sqlx::query_scalar(in_schema(&one, "select count(*) from {schema}._sync_scope"))
+            .fetch_one(apps.as_owner())
+            .await
+            .unwrap();
+        assert_eq!(count, n + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_dropped_is_rolled_back_and_gives_its_locks_free() {
+    let (_database, databases, [one, _]) = two_apps(2).await;
+    let insert = "insert into {schema}._sync_scope (scope_id, state, created_at)
+        values ('s', 'uninitialized', now())";
+    for _ in 0..3 {
+        let mut tx = databases.apps.begin(&one).await.unwrap();
+        // Would wait for the one before for ever if that still held its row.
+        sqlx::query(in_schema(&one, insert)).execute(&mut *tx).await.unwrap();
+        drop(tx);
+    }
+    let rows = databases.apps.rows(&one, sqlx::query(in_schema(&one, "select from {schema}._sync_scope")));
+    assert_eq!(rows.await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_statement_given_up_half_way_does_not_disturb_the_next() {
+    let (_database, databases, [one, _]) = two_apps(1).await;
+    let apps = &databases.apps;
+    let slow = apps.rows(&one, sqlx::query("select pg_sleep(0.3)"));
+    tokio::time::timeout(Duration::from_millis(50), slow).await.unwrap_err();
+    assert_eq!(role(apps, &one).await.0, one.as_str());
+}
+
+#[tokio::test]
+async fn connections_that_the_server_has_ended_are_replaced() {
+    let (_database, databases, [one, other]) = two_apps(1).await;
+    let apps = &databases.apps;
+    for schema in [&other, &one] {
+        let (_, pid) = role(apps, &one).await;
+        let end = AssertSqlSafe(format!("select pg_terminate_backend({pid}, 5000)"));
+        sqlx::raw_sql(end).execute(apps.as_owner()).await.unwrap();
+        // Whoever has the role already learns of it by failing; nobody does twice.
+        let first = apps.rows(schema, sqlx::query("select 1")).await;
+        assert!(first.is_ok() || schema == &one);
+        assert_eq!(role(apps, schema).await.0, schema.as_str());
+    }
+}
+
+#[tokio::test]
+async fn a_closed_pool_refuses() {
+    let (_database, databases, [one, _]) = two_apps(2).await;
+    role(&databases.apps, &one).await;
+    databases.close().await;
+    let refused = databases.apps.begin(&one).await.unwrap_err();
+    assert!(matches!(refused, sqlx::Error::PoolClosed));
+}
