@@ -197,8 +197,7 @@ impl Engine {
         let ids: Vec<Uuid> = meetings.iter().map(|_| ConflictId::new().uuid()).collect();
         let column = |of: fn(&Meeting) -> Option<&str>| meetings.iter().map(of).collect::<Vec<_>>();
         let number = |of: fn(&Meeting) -> i64| meetings.iter().map(of).collect::<Vec<_>>();
-        let mut tx = self.apps.begin(&caller.app.schema).await?;
-        sqlx::query(in_schema(&caller.app.schema, RECORD))
+        let query = sqlx::query(in_schema(&caller.app.schema, RECORD))
             .bind(&caller.scope)
             .bind(self.clock.now())
             .bind(&caller.source)
@@ -212,10 +211,8 @@ impl Engine {
             .bind(number(|m| m.base_row_version))
             .bind(number(|m| m.server_row_version))
             .bind(meetings.iter().map(|m| m.server_row_deleted).collect::<Vec<_>>())
-            .bind(column(|m| m.server_payload.as_deref()))
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await
+            .bind(column(|m| m.server_payload.as_deref()));
+        self.apps.rows(&caller.app.schema, query).await.map(drop)
     }
 }
 

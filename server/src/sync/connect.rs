@@ -36,17 +36,14 @@ impl Engine {
         const SQL: &str = "select resolution, initialization_id, lease_expires_at
             from {schema}._sync_connect($1, $2, $3, $4, $5, $6)";
         let now = self.clock.now();
-        let mut tx = self.apps.begin(&caller.app.schema).await?;
-        let decision: Decision = sqlx::query_as(in_schema(&caller.app.schema, SQL))
+        let query = sqlx::query_as(in_schema(&caller.app.schema, SQL))
             .bind(&caller.scope)
             .bind(&caller.source)
             .bind(has_local_pending_rows)
             .bind(Uuid::new_v4())
             .bind(now)
-            .bind(self.lease_ttl())
-            .fetch_one(&mut *tx)
-            .await?;
-        tx.commit().await?;
+            .bind(self.lease_ttl());
+        let decision: Decision = self.apps.one(&caller.app.schema, query).await?;
         Ok(decision.into_resolution(now))
     }
 

@@ -6,4 +6,5 @@ mod health;
 mod openapi;
 mod ops;
 mod support;
+mod sync;
 mod tables;

@@ -93,16 +93,13 @@ impl Engine {
             self.limits.max_rows_per_committed_bundle_chunk,
         )?;
         let first = query.after_row_ordinal.map_or(0, |after| after.saturating_add(1));
-        let mut tx = self.apps.begin(&caller.app.schema).await?;
-        let found: Option<Found> = sqlx::query_as(in_schema(&caller.app.schema, SQL))
+        let query_found = sqlx::query_as(in_schema(&caller.app.schema, SQL))
             .bind(&caller.scope)
             .bind(query.bundle_seq)
             // Beyond what any bundle holds, and safe to add to.
             .bind(first.min(i64::from(i32::MAX)))
-            .bind(max_rows)
-            .fetch_optional(&mut *tx)
-            .await?;
-        tx.commit().await?;
+            .bind(max_rows);
+        let found: Option<Found> = self.apps.optional(&caller.app.schema, query_found).await?;
         let found = found.ok_or(CommittedRowsError::NotFound)?;
         found.into_page(query, first, max_rows, caller.app.profile)
     }

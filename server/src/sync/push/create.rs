@@ -75,8 +75,7 @@ impl Engine {
             return Err(error);
         }
         let push_id = Uuid::new_v4();
-        let mut tx = self.apps.begin(&caller.app.schema).await?;
-        let answer: Answer = sqlx::query_as(in_schema(&caller.app.schema, SQL))
+        let query = sqlx::query_as(in_schema(&caller.app.schema, SQL))
             .bind(&caller.scope)
             .bind(&caller.source)
             .bind(new.source_bundle_id)
@@ -87,10 +86,8 @@ impl Engine {
             .bind(caller.app.schema_version)
             .bind(self.clock.now())
             .bind(self.push_ttl())
-            .bind(self.lease_ttl())
-            .fetch_one(&mut *tx)
-            .await?;
-        tx.commit().await?;
+            .bind(self.lease_ttl());
+        let answer: Answer = self.apps.one(&caller.app.schema, query).await?;
         answer.into_created(caller, &new, push_id)
     }
 

@@ -20,18 +20,13 @@ pub enum DeleteError {
 impl Engine {
     /// Forget a push and what it has staged.
     pub async fn delete_push(&self, caller: &SyncCaller, push_id: Uuid) -> Result<(), DeleteError> {
-        let mut tx = self.apps.begin(&caller.app.schema).await?;
-        let outcome: String = sqlx::query_scalar(in_schema(
-            &caller.app.schema,
-            "select {schema}._sync_push_drop($1, $2, $3, $4)",
-        ))
-        .bind(&caller.scope)
-        .bind(&caller.source)
-        .bind(push_id)
-        .bind(self.clock.now())
-        .fetch_one(&mut *tx)
-        .await?;
-        tx.commit().await?;
+        let schema = &caller.app.schema;
+        let query = sqlx::query_as(in_schema(schema, "select {schema}._sync_push_drop($1, $2, $3, $4)"))
+            .bind(&caller.scope)
+            .bind(&caller.source)
+            .bind(push_id)
+            .bind(self.clock.now());
+        let (outcome,): (String,) = self.apps.one(schema, query).await?;
         if outcome == "ok" {
             return Ok(());
         }

@@ -86,8 +86,7 @@ impl Engine {
     ) -> Result<StagedPush, StageError> {
         const SQL: &str = "select outcome, next_row_ordinal, table_no, key
             from {schema}._sync_push_stage($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-        let mut tx = self.apps.begin(&caller.app.schema).await?;
-        let answer: Answer = sqlx::query_as(in_schema(&caller.app.schema, SQL))
+        let query = sqlx::query_as(in_schema(&caller.app.schema, SQL))
             .bind(&caller.scope)
             .bind(&caller.source)
             .bind(push_id)
@@ -100,10 +99,8 @@ impl Engine {
             .bind(self.clock.now())
             .bind(self.push_ttl())
             .bind(self.lease_ttl())
-            .bind(self.limits.max_bytes_per_bundle)
-            .fetch_one(&mut *tx)
-            .await?;
-        tx.commit().await?;
+            .bind(self.limits.max_bytes_per_bundle);
+        let answer: Answer = self.apps.one(&caller.app.schema, query).await?;
 
         let next = answer.next_row_ordinal.unwrap_or(0);
         match answer.outcome.as_str() {

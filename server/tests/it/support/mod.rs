@@ -2,3 +2,4 @@
 
 pub(crate) mod database;
 pub(crate) mod device;
+pub(crate) mod sync_app;

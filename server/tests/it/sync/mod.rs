@@ -1,0 +1,4 @@
+//! The sync protocol over HTTP, by section of PROTOCOL.md.
+
+mod connect;
+mod push_commit;
