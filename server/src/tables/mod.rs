@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod check;
 mod constraint;
+pub mod ddl;
 pub mod engine_schema;
 pub mod ident;
 pub mod payload_sql;

@@ -1,4 +1,5 @@
 //! What an app syncs, over a real PostgreSQL.
 
 mod capture;
+mod ddl;
 mod support;
