@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use sqlx::types::Json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -23,8 +22,8 @@ use crate::{
     auth::end_user::EndUserAuth,
     control::{ControlPlane, apps::App, changes::Changed, slugs::Slug},
     ids::AppId,
-    ops::database::{AppPool, in_schema},
-    tables::{catalog::AppCatalog, ident::Ident, spec::AppSpec},
+    ops::database::AppPool,
+    tables::{catalog::AppCatalog, ident::Ident},
 };
 
 /// How often a node asks for changes.
@@ -166,6 +165,13 @@ impl Directory {
         Ok(())
     }
 
+    /// Ask for changes right after making one here, so that the next page shows it. That it fails costs only that.
+    pub async fn refresh(&self) {
+        if let Err(error) = self.poll().await {
+            tracing::debug!(error.cause = %error, "changes of apps cannot be read just now");
+        }
+    }
+
     async fn load(&self, address: &Address) -> Result<Entry, NoEntry> {
         let as_of = self.0.control.change_number().await?;
         let found = self.0.control.live_app(&address.tenant, &address.app).await?.ok_or(NoEntry::Absent)?;
@@ -197,21 +203,9 @@ fn settle(loaded: Result<Entry, Arc<NoEntry>>) -> Result<Option<Arc<LiveApp>>, D
 
 /// The latest published tables of an app.
 async fn load_catalog(apps: &AppPool, app: &App) -> Result<AppCatalog, sqlx::Error> {
-    let schema = app.app_id.schema();
-    let mut tx = apps.begin(&schema).await?;
-    let spec: Option<Json<AppSpec>> = sqlx::query_scalar(in_schema(
-        &schema,
-        "select spec from {schema}._sync_schema_version order by version desc limit 1",
-    ))
-    .fetch_optional(&mut *tx)
-    .await?;
-    tx.commit().await?;
-    let spec = match spec {
-        Some(Json(spec)) => spec,
-        None => AppSpec::empty(Ident::parse(&app.logical_schema).map_err(|e| sqlx::Error::Decode(e.into()))?),
-    };
-    let latest = spec.version;
-    Ok(AppCatalog::new(app.app_id, app.profile, spec, latest))
+    let logical_schema =
+        Ident::parse(&app.logical_schema).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    AppCatalog::load(apps, app.app_id, app.profile, &logical_schema).await
 }
 
 /// What the poller has learnt.
@@ -258,15 +252,19 @@ impl Freshness {
         let mut learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
         match what {
             Changed::Apps(apps) if learnt.changed.len() + apps.len() <= MAX_CHANGED => {
-                learnt.changed.extend(apps.iter().map(|app| (*app, number)));
+                for app in apps {
+                    let changed = learnt.changed.entry(*app).or_default();
+                    *changed = number.max(*changed);
+                }
             }
             Changed::Apps(_) | Changed::Everything => {
-                learnt.changed.clear();
-                learnt.all_changed = number;
+                learnt.all_changed = number.max(learnt.all_changed);
+                let all_changed = learnt.all_changed;
+                learnt.changed.retain(|_, changed| *changed > all_changed);
             }
         }
-        learnt.asked = Some(asked);
-        self.known.store(number, Ordering::Release);
+        learnt.asked = learnt.asked.max(Some(asked));
+        self.known.fetch_max(number, Ordering::AcqRel);
     }
 }
 

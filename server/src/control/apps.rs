@@ -1,4 +1,6 @@
-//! Apps: what a tenant syncs. Finding and listing them, and their settings.
+//! Apps: what a tenant syncs. Finding and listing them, and their settings; [`life`] makes and removes them.
+
+pub mod life;
 
 use serde_json::json;
 use sqlx::{Postgres, Transaction};
@@ -73,6 +75,8 @@ macro_rules! app_columns {
          a.retention_min_bundles, a.retention_max_age_days, a.created_at"
     };
 }
+
+use app_columns;
 
 impl<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> for App {
     fn from_row(row: &'r sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {

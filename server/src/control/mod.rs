@@ -65,6 +65,11 @@ impl ControlPlane {
         MIGRATIONS.run(&self.pool).await
     }
 
+    /// Where random secrets come from.
+    pub fn chance(&self) -> &Chance {
+        &self.chance
+    }
+
     /// Now, by the control plane's clock.
     pub fn now(&self) -> OffsetDateTime {
         self.clock.now()

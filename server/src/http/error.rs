@@ -192,6 +192,18 @@ impl From<DirectoryError> for ApiError {
     }
 }
 
+/// The session of a page could not be read or written.
+impl From<tower_sessions::session::Error> for ApiError {
+    fn from(error: tower_sessions::session::Error) -> Self {
+        let mut answer = match &error {
+            tower_sessions::session::Error::Store(_) => Self::busy(),
+            tower_sessions::session::Error::SerdeJson(_) => Self::internal(""),
+        };
+        answer.cause = Some(error.into());
+        answer
+    }
+}
+
 /// A failure of the database that no use case has given a meaning: 503 while it cannot be reached, else 500.
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {

@@ -6,12 +6,15 @@ pub mod error;
 pub mod extract;
 mod health;
 mod middleware;
+mod page_error;
 mod routes;
 pub mod sync;
 
+use std::sync::Arc;
+
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, FromRef},
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -25,10 +28,35 @@ use self::{
 };
 use crate::app::Syncline;
 
+/// The URL under which browsers and devices reach the server, without a trailing slash.
+#[derive(Debug, Clone)]
+pub struct PublicUrl(Arc<str>);
+
+impl PublicUrl {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether browsers come over https, so that cookies must not travel otherwise.
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+}
+
+impl FromRef<Syncline> for PublicUrl {
+    fn from_ref(state: &Syncline) -> Self {
+        let http = &state.config.http;
+        Self(match &http.public_url {
+            Some(url) => url.trim_end_matches('/').into(),
+            None => format!("http://{}", http.listen).into(),
+        })
+    }
+}
+
 /// The whole server as a service.
 pub fn router(state: Syncline) -> Router {
     let max_request_bytes = state.config.limits.max_request_bytes;
-    routes::all()
+    routes::all(&state)
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         // The last layer sees the request first.

@@ -2,15 +2,31 @@
 
 use axum::{
     Router,
+    extract::FromRef,
+    middleware::from_fn,
     routing::{delete, get, post},
 };
 
-use super::{control, health, sync};
+use super::{
+    PublicUrl, control, dashboard, health,
+    middleware::{security, sessions},
+    sync,
+};
 use crate::app::Syncline;
 
 /// All of them.
-pub(super) fn all() -> Router<Syncline> {
-    Router::new().merge(for_operators()).merge(for_tenants_servers()).merge(for_devices())
+pub(super) fn all(state: &Syncline) -> Router<Syncline> {
+    let secure = PublicUrl::from_ref(state).is_https();
+    let pages = for_visitors()
+        .merge(for_people())
+        .layer(sessions::layer(&state.control, secure))
+        .layer(from_fn(security::headers));
+    Router::new()
+        .merge(for_operators())
+        .merge(for_tenants_servers())
+        .merge(for_devices())
+        .merge(for_browsers())
+        .merge(pages)
 }
 
 /// Who runs the server: no credential, and nothing about tenants in the answers.
@@ -41,4 +57,39 @@ fn for_devices() -> Router<Syncline> {
             "/t/{tenant}/{app}/sync/committed-bundles/{bundle_seq}/rows",
             get(sync::committed_rows::committed_rows),
         )
+}
+
+/// What pages load: no credential, no session.
+fn for_browsers() -> Router<Syncline> {
+    Router::new().route("/static/{*address}", get(dashboard::assets::serve))
+}
+
+/// Anybody with a browser.
+fn for_visitors() -> Router<Syncline> {
+    Router::new()
+        .route("/", get(dashboard::landing::page))
+        .route("/sign-up", get(dashboard::sign_up::page).post(dashboard::sign_up::submit))
+        .route("/sign-in", get(dashboard::sign_in::page).post(dashboard::sign_in::submit))
+}
+
+/// People with an account, by session.
+fn for_people() -> Router<Syncline> {
+    use dashboard::{account, apps, audit, keys, members, settings, sign_in, tenants};
+    Router::new()
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/account", get(account::page))
+        .route("/account/password", post(account::change_password))
+        .route("/d", get(tenants::list))
+        .route("/d/{tenant}", get(tenants::home))
+        .route("/d/{tenant}/apps/new", get(apps::page).post(apps::submit))
+        .route("/d/{tenant}/members", get(members::page).post(members::add))
+        .route("/d/{tenant}/members/{account}/role", post(members::change_role))
+        .route("/d/{tenant}/members/{account}/remove", post(members::remove))
+        .route("/d/{tenant}/audit", get(audit::page))
+        .route("/d/{tenant}/{app}/keys", get(keys::page).post(keys::issue))
+        .route("/d/{tenant}/{app}/keys/{key}/revoke", post(keys::revoke))
+        .route("/d/{tenant}/{app}/settings", get(settings::page).post(settings::change_general))
+        .route("/d/{tenant}/{app}/settings/end-user-auth", post(settings::change_end_user_auth))
+        .route("/d/{tenant}/{app}/settings/test-token", post(settings::test_token))
+        .route("/d/{tenant}/{app}/settings/delete", post(settings::delete))
 }

@@ -1,3 +1,35 @@
-//! The dashboard's pages that show an app's data, and the files that every page loads.
+//! The dashboard: pages for the people who own apps, and the files that every page loads.
+//!
+//! A handler's first argument says who may call it (`extract::visitor`, `extract::member`); the page it answers with is a
+//! struct of the crate `web`.
 
+pub mod account;
+pub mod apps;
 pub mod assets;
+pub mod audit;
+pub mod keys;
+pub mod landing;
+pub mod members;
+pub mod settings;
+pub mod sign_in;
+pub mod sign_up;
+pub mod tenants;
+
+use askama::Template;
+use axum::{
+    http::StatusCode,
+    response::{Html, IntoResponse, Response},
+};
+
+use super::{error::ApiError, page_error::PageError};
+
+/// The page as an answer.
+pub fn show(page: &impl Template) -> Result<Response, PageError> {
+    show_as(StatusCode::OK, page)
+}
+
+/// The page as an answer with that status: 422 for a form with something wrong in it.
+pub fn show_as(status: StatusCode, page: &impl Template) -> Result<Response, PageError> {
+    let html = page.render().map_err(ApiError::internal)?;
+    Ok((status, Html(html)).into_response())
+}

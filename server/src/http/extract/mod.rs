@@ -2,5 +2,9 @@
 //! [`ApiError`](crate::http::error::ApiError) of its own.
 
 pub mod api_key;
+pub mod client;
 pub mod end_user;
+pub mod form;
 pub mod input;
+pub mod member;
+pub mod visitor;

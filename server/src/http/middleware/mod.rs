@@ -3,3 +3,5 @@
 pub(super) mod drain;
 pub(super) mod encoding;
 pub(super) mod observe;
+pub(super) mod security;
+pub(super) mod sessions;
