@@ -8,6 +8,7 @@ mod health;
 mod middleware;
 mod page_error;
 mod routes;
+mod serve;
 pub mod sync;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use tower_http::{
     catch_panic::CatchPanicLayer, compression::CompressionLayer, decompression::RequestDecompressionLayer,
 };
 
+pub use self::serve::serve;
 use self::{
     error::ApiError,
     middleware::{drain, encoding, observe},

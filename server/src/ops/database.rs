@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, PgPool,
+    AssertSqlSafe, ConnectOptions, Connection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -26,7 +26,7 @@ pub struct Databases {
 }
 
 impl Databases {
-    /// Open both pools on the database at `url`.
+    /// Open both pools on the database at `url`; [`check`] says more when that cannot be.
     pub async fn connect(url: &str, config: &DatabaseConfig) -> Result<Self, sqlx::Error> {
         let options = PgConnectOptions::from_str(url)?
             .application_name("syncline")
@@ -50,6 +50,70 @@ impl Databases {
     pub async fn close(&self) {
         self.apps.close().await;
         self.platform.close().await;
+    }
+}
+
+/// Why a database cannot be the server's. One line, without the password.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    #[error("DATABASE_URL is not valid: {0}")]
+    InvalidUrl(#[source] sqlx::Error),
+    #[error("the database {address} cannot be reached: {reason}")]
+    Unreachable { address: String, reason: String },
+    #[error("the database {address} is PostgreSQL {found}; version {MINIMUM_MAJOR} or newer is needed")]
+    TooOld { address: String, found: u32 },
+    #[error("the role {role:?} may not {lacks} in the database {address}: {remedy}")]
+    NotAllowed { address: String, role: String, lacks: &'static str, remedy: String },
+}
+
+/// Make sure that the database at `url` answers, is new enough, and lets its role do what the server does.
+pub async fn check(url: &str) -> Result<(), DatabaseError> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let options = PgConnectOptions::from_str(url).map_err(DatabaseError::InvalidUrl)?;
+    let address = address(&options);
+    let unreachable = |reason: String| {
+        let reason = reason.lines().collect::<Vec<_>>().join(" ");
+        DatabaseError::Unreachable { address: address.clone(), reason }
+    };
+    let asked = async {
+        let mut connection = options.connect().await?;
+        let facts: (i32, String, bool, bool) = sqlx::query_as(
+            "select current_setting('server_version_num')::int, current_user::text,
+                    rolsuper or rolcreaterole,
+                    has_database_privilege(current_database(), 'create')
+               from pg_roles where rolname = current_user",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        connection.close().await?;
+        Ok::<_, sqlx::Error>(facts)
+    };
+    let (version, role, may_create_roles, may_create_schemas) = tokio::time::timeout(PATIENCE, asked)
+        .await
+        .map_err(|_| unreachable(format!("no answer within {} seconds", PATIENCE.as_secs())))?
+        .map_err(|error| unreachable(error.to_string()))?;
+    let found = version.unsigned_abs() / 10_000;
+    if found < MINIMUM_MAJOR {
+        return Err(DatabaseError::TooOld { address, found });
+    }
+    if !may_create_roles {
+        let remedy = format!("alter role {role:?} createrole");
+        return Err(DatabaseError::NotAllowed { address, role, lacks: "create roles", remedy });
+    }
+    if !may_create_schemas {
+        let database = options.get_database().unwrap_or_default();
+        let remedy = format!("grant create on database {database:?} to {role:?}");
+        return Err(DatabaseError::NotAllowed { address, role, lacks: "create schemas", remedy });
+    }
+    Ok(())
+}
+
+/// `host:port/database`, for people; never the password.
+fn address(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or(options.get_username());
+    match options.get_socket() {
+        Some(socket) => format!("{} in {}", database, socket.display()),
+        None => format!("{}:{}/{database}", options.get_host(), options.get_port()),
     }
 }
 

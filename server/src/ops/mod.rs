@@ -6,3 +6,4 @@ pub mod database;
 pub mod embedded_postgres;
 pub mod lifecycle;
 pub mod metrics;
+pub mod telemetry;

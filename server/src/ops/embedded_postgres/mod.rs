@@ -173,7 +173,9 @@ impl EmbeddedPostgres {
         let options = PgConnectOptions::from_str(&url(&self.socket, SUPERUSER, "postgres"))?;
         let deadline = Instant::now() + START_PATIENCE;
         loop {
-            if let PostgresState::Failed(why) = &*self.supervisor.state.borrow() {
+            // Not before it runs: until then an orphan may be there, and answer for a moment.
+            let settled = |state: &PostgresState| *state != PostgresState::Restarting;
+            if let Ok(PostgresState::Failed(why)) = self.supervisor.state.wait_for(settled).await.as_deref() {
                 return Err(EmbeddedPostgresError::DoesNotStart(why.clone()));
             }
             match options.connect().await {

@@ -2,4 +2,6 @@
 
 mod app_pool;
 mod embedded_postgres;
+mod kill;
+mod lifecycle;
 mod test_database;

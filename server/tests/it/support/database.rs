@@ -2,13 +2,10 @@
 //!
 //! A run of the test binary has one private PostgreSQL (fsync off) with one template, to which the platform's
 //! migrations have been applied. A test's database is a copy of the template, dropped when the test lets go of it.
-//! Nothing outlives the run, however it ends: a small process of the shell waits for our death and removes the folder.
+//! Nothing outlives the run, however it ends (see `scratch`).
 
 use std::{
-    fs,
-    os::unix::process::CommandExt,
-    path::{Path, PathBuf},
-    process::{ChildStdin, Command, Stdio},
+    path::PathBuf,
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -26,6 +23,8 @@ use syncline::{
     },
 };
 use tokio::sync::oneshot;
+
+use super::scratch::ScratchFolder;
 
 const TEMPLATE: &str = "template_platform";
 
@@ -91,25 +90,25 @@ async fn cluster() -> &'static TestCluster {
 struct TestCluster {
     url_of_template1: String,
     statements: mpsc::Sender<(String, oneshot::Sender<()>)>,
-    /// Open for as long as we live: its end is what the remover waits for.
-    _remover: ChildStdin,
+    /// Removed when the process ends: a static is never dropped.
+    _folder: ScratchFolder,
 }
 
 impl TestCluster {
     fn start() -> Self {
-        let folder = temporary_folder("syncline-test");
-        let remover = remove_after_our_death(&folder);
+        let folder = ScratchFolder::new("syncline-test");
+        let data_dir = folder.path().to_owned();
         let (statements, receiver) = mpsc::channel();
         let (ready, started) = mpsc::channel();
         std::thread::Builder::new()
             .name("test-cluster".to_owned())
             .spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                runtime.block_on(serve(folder, ready, receiver));
+                runtime.block_on(serve(data_dir, ready, receiver));
             })
             .unwrap();
         let url_of_template1 = started.recv().expect("the tests' PostgreSQL starts");
-        Self { url_of_template1, statements, _remover: remover }
+        Self { url_of_template1, statements, _folder: folder }
     }
 
     fn url_of(&self, database: &str) -> String {
@@ -131,12 +130,11 @@ impl TestCluster {
 
 /// Start PostgreSQL, make the template, then execute statements one after the other until the process ends.
 async fn serve(
-    folder: PathBuf,
+    data_dir: PathBuf,
     ready: mpsc::Sender<String>,
     statements: mpsc::Receiver<(String, oneshot::Sender<()>)>,
 ) {
-    let settings =
-        EmbeddedSettings { data_dir: folder, max_connections: 300, durability: Durability::Disposable };
+    let settings = EmbeddedSettings { data_dir, max_connections: 300, durability: Durability::Disposable };
     let postgres = EmbeddedPostgres::start(&settings).await.expect("a PostgreSQL for the tests");
     let mut admin = PgConnection::connect(&postgres.url_of("postgres")).await.unwrap();
     let create = format!("create database {TEMPLATE}");
@@ -152,37 +150,4 @@ async fn serve(
             Err(error) => eprintln!("{statement}: {error}"),
         }
     }
-}
-
-/// A new empty folder that PostgreSQL's user can reach. (`TMPDIR` of root may lie where only root can go.)
-pub(crate) fn temporary_folder(prefix: &str) -> PathBuf {
-    let parent =
-        if nix::unistd::Uid::effective().is_root() { PathBuf::from("/tmp") } else { std::env::temp_dir() };
-    let folder = parent.join(format!("{prefix}-{}", uuid::Uuid::now_v7().simple()));
-    fs::create_dir(&folder).unwrap();
-    folder
-}
-
-/// Have `folder` removed when this process has ended and PostgreSQL has left it, at the latest after ten seconds.
-pub(crate) fn remove_after_our_death(folder: &Path) -> ChildStdin {
-    // `read` returns when the last writer of its input, which is us, is gone.
-    const WAIT_AND_REMOVE: &str = r#"
-        read -r never
-        waited=0
-        while [ -e "$1/pg/postmaster.pid" ] && [ "$waited" -lt 100 ]; do
-            sleep 0.1
-            waited=$((waited + 1))
-        done
-        rm -rf "$1""#;
-    let mut remover = Command::new("sh")
-        .args(["-c", WAIT_AND_REMOVE, "remover"])
-        .arg(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        // A Ctrl-C that ends the tests must not end it.
-        .process_group(0)
-        .spawn()
-        .unwrap();
-    remover.stdin.take().unwrap()
 }

@@ -3,3 +3,5 @@
 pub(crate) mod database;
 pub(crate) mod device;
 pub(crate) mod sync_app;
+pub(crate) mod scratch;
+pub(crate) mod server;

@@ -1,36 +1,48 @@
 //! Configuration: defaults, then the file, then the environment. `deploy/config.example.toml` lists every key.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+mod load;
+mod validate;
 
-use serde::Deserialize;
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use nix::unistd::Uid;
+use serde::{Deserialize, Serialize};
+
+pub use self::load::{ConfigError, Loaded};
 
 /// Everything that can be set, a section a concern.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub http: HttpConfig,
     pub database: DatabaseConfig,
     pub limits: LimitsConfig,
     pub retention: RetentionConfig,
+    pub telemetry: TelemetryConfig,
 }
 
 /// Where the server listens and what it is called from outside.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
     /// Address and port to listen on (`SYNCLINE_LISTEN`).
     pub listen: SocketAddr,
     /// The URL under which browsers and devices reach the server, without a trailing slash
-    /// (`SYNCLINE_PUBLIC_URL`). None: `http://` and the listen address. Cookies are `Secure` when it is https.
+    /// (`SYNCLINE_PUBLIC_URL`). None: `http://` and the listen address; see [`HttpConfig::base_url`].
     pub public_url: Option<String>,
+    /// The server is reached through a proxy that sets `X-Forwarded-For`: its last entry is the client's address.
+    /// Without such a proxy clients could claim any address, so the header is not looked at.
+    pub behind_proxy: bool,
+    /// How long open requests may take to finish when the server is told to stop.
+    pub shutdown_seconds: u64,
 }
 
 /// Which PostgreSQL, and how many connections to it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseConfig {
     /// `DATABASE_URL`. None: the server starts and supervises a private PostgreSQL in the data folder.
-    pub url: Option<String>,
+    pub url: Option<DatabaseUrl>,
     /// Folder of the private PostgreSQL (`SYNCLINE_DATA_DIR`). None: `/var/lib/syncline` for root, else `./data`.
     pub data_dir: Option<PathBuf>,
     /// Connections for the control plane: accounts, sessions, keys.
@@ -42,7 +54,7 @@ pub struct DatabaseConfig {
 }
 
 /// Bounds on what one request, push, page or snapshot may hold. Told to clients by `sync/capabilities`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
     /// Bytes of one request body, after decompression.
@@ -75,8 +87,34 @@ pub struct LimitsConfig {
     pub max_watch_streams: usize,
 }
 
+/// A `postgres://…` URL. It may hold a password, so it is not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DatabaseUrl(String);
+
+/// What the server writes about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// Which events are logged: `warn`, `info`, `debug`, or per module, as in `info,syncline::sync=debug`.
+    pub log: String,
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `pretty` on a terminal, `json` otherwise.
+    Auto,
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
 /// How much history an app keeps unless its settings say otherwise.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetentionConfig {
     /// Bundles kept per scope whatever their age.
@@ -87,7 +125,24 @@ pub struct RetentionConfig {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), public_url: None }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            public_url: None,
+            behind_proxy: false,
+            shutdown_seconds: 20,
+        }
+    }
+}
+
+impl HttpConfig {
+    /// The URL under which browsers and devices reach the server, without a trailing slash.
+    pub fn base_url(&self) -> String {
+        self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen))
+    }
+
+    /// Whether browsers reach the server by https; cookies are `Secure` then.
+    pub fn is_https(&self) -> bool {
+        self.public_url.as_ref().is_some_and(|url| url.starts_with("https://"))
     }
 }
 
@@ -106,6 +161,34 @@ impl Default for DatabaseConfig {
 impl DatabaseConfig {
     pub fn acquire_timeout(&self) -> Duration {
         Duration::from_secs(self.acquire_timeout_seconds)
+    }
+
+    /// The folder of the private PostgreSQL.
+    pub fn data_dir(&self) -> PathBuf {
+        let default = if Uid::effective().is_root() { "/var/lib/syncline" } else { "data" };
+        self.data_dir.clone().unwrap_or_else(|| PathBuf::from(default))
+    }
+}
+
+impl DatabaseUrl {
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseUrl")
+    }
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { log: "info,sqlx=warn".to_owned(), format: LogFormat::Auto }
     }
 }
 
