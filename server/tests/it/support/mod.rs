@@ -2,6 +2,6 @@
 
 pub(crate) mod database;
 pub(crate) mod device;
-pub(crate) mod sync_app;
 pub(crate) mod scratch;
 pub(crate) mod server;
+pub(crate) mod sync_app;
