@@ -10,7 +10,7 @@ use crate::{
     directory::Directory,
     ids::Chance,
     ops::{config::Config, database::Databases, lifecycle::Lifecycle},
-    sync::Engine,
+    sync::{Engine, relay::Relay},
 };
 
 /// The server's state. One a process, made by `main` or by a test; cheap to clone. Handlers take the part they need
@@ -46,5 +46,9 @@ impl Syncline {
     pub fn start_tasks(&self) {
         let (directory, stop) = (self.directory.clone(), self.lifecycle.closing());
         self.lifecycle.spawn(async move { directory.follow_changes(stop).await });
+
+        let (platform, apps) = (self.databases.platform.clone(), self.databases.apps.clone());
+        let (relay, stop) = (Relay::new(self.engine.hub().clone(), platform, apps), self.lifecycle.closing());
+        self.lifecycle.spawn(relay.run(stop));
     }
 }

@@ -122,7 +122,21 @@ impl AppPool {
         lease.statement_ended(outcome)
     }
 
-    /// As [`AppPool::rows`], for a statement that answers at most one row.
+    /// As [`AppPool::rows`], with the rows read into values.
+    pub async fn all<O>(
+        &self,
+        schema: &SchemaName,
+        query: QueryAs<'_, Postgres, O, PgArguments>,
+    ) -> Result<Vec<O>, Error>
+    where
+        O: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let mut lease = Slots::lease(&self.slots, schema).await?;
+        let outcome = query.fetch_all(lease.connection()).await;
+        lease.statement_ended(outcome)
+    }
+
+    /// As [`AppPool::all`], for a statement that answers at most one row.
     pub async fn optional<O>(
         &self,
         schema: &SchemaName,
@@ -131,9 +145,7 @@ impl AppPool {
     where
         O: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        let mut lease = Slots::lease(&self.slots, schema).await?;
-        let outcome = query.fetch_all(lease.connection()).await;
-        Ok(lease.statement_ended(outcome)?.pop())
+        Ok(self.all(schema, query).await?.pop())
     }
 
     /// As [`AppPool::rows`], for a statement that answers one row.

@@ -162,10 +162,12 @@ const SEGMENTS: &str = "select r.first_ordinal, r.body, r.prior_versions
 impl Engine {
     /// What an app holds, in numbers.
     pub async fn counts(&self, app: &AppCatalog) -> Result<AppCounts, sqlx::Error> {
-        let mut tx = self.apps.begin(&app.schema).await?;
-        sqlx::query_as(in_schema(&app.schema, COUNTS))
-            .bind(self.clock.now() - time::Duration::days(1))
-            .fetch_one(&mut *tx)
+        self.apps
+            .one(
+                &app.schema,
+                sqlx::query_as(in_schema(&app.schema, COUNTS))
+                    .bind(self.clock.now() - time::Duration::days(1)),
+            )
             .await
     }
 
@@ -177,24 +179,27 @@ impl Engine {
         after: Option<&str>,
         limit: i64,
     ) -> Result<Page<Scope, String>, sqlx::Error> {
-        let mut tx = self.apps.begin(&app.schema).await?;
-        let scopes = sqlx::query_as(in_schema(&app.schema, SCOPES))
-            .bind(after)
-            .bind(limit + 1)
-            .bind(prefix)
-            .fetch_all(&mut *tx)
+        let scopes = self
+            .apps
+            .all(
+                &app.schema,
+                sqlx::query_as(in_schema(&app.schema, SCOPES)).bind(after).bind(limit + 1).bind(prefix),
+            )
             .await?;
         Ok(Page::of(scopes, limit, |scope: &Scope| scope.scope_id.clone()))
     }
 
     /// One scope with its rows counted; None if there is none of that id.
     pub async fn scope(&self, app: &AppCatalog, scope: &ScopeId) -> Result<Option<ScopeDetail>, sqlx::Error> {
-        let mut tx = self.apps.begin(&app.schema).await?;
-        let found =
-            sqlx::query_as(in_schema(&app.schema, SCOPE)).bind(scope).fetch_optional(&mut *tx).await?;
+        let found = self
+            .apps
+            .optional(&app.schema, sqlx::query_as(in_schema(&app.schema, SCOPE)).bind(scope))
+            .await?;
         let Some(found) = found else { return Ok(None) };
-        let tables =
-            sqlx::query_as(in_schema(&app.schema, ROWS_OF_SCOPE)).bind(scope).fetch_all(&mut *tx).await?;
+        let tables = self
+            .apps
+            .all(&app.schema, sqlx::query_as(in_schema(&app.schema, ROWS_OF_SCOPE)).bind(scope))
+            .await?;
         Ok(Some(ScopeDetail { scope: found, tables }))
     }
 
@@ -206,12 +211,12 @@ impl Engine {
         before: Option<BundleSeq>,
         limit: i64,
     ) -> Result<Page<Bundle, BundleSeq>, sqlx::Error> {
-        let mut tx = self.apps.begin(&app.schema).await?;
-        let bundles = sqlx::query_as(in_schema(&app.schema, BUNDLES))
-            .bind(scope)
-            .bind(before)
-            .bind(limit + 1)
-            .fetch_all(&mut *tx)
+        let bundles = self
+            .apps
+            .all(
+                &app.schema,
+                sqlx::query_as(in_schema(&app.schema, BUNDLES)).bind(scope).bind(before).bind(limit + 1),
+            )
             .await?;
         Ok(Page::of(bundles, limit, |bundle: &Bundle| bundle.bundle_seq))
     }
@@ -223,8 +228,9 @@ impl Engine {
         scope: &ScopeId,
         seq: BundleSeq,
     ) -> Result<Option<Bundle>, sqlx::Error> {
-        let mut tx = self.apps.begin(&app.schema).await?;
-        sqlx::query_as(in_schema(&app.schema, BUNDLE)).bind(scope).bind(seq).fetch_optional(&mut *tx).await
+        self.apps
+            .optional(&app.schema, sqlx::query_as(in_schema(&app.schema, BUNDLE)).bind(scope).bind(seq))
+            .await
     }
 
     /// The rows of a bundle from ordinal `first` on.
@@ -236,15 +242,17 @@ impl Engine {
         first: i64,
         limit: i64,
     ) -> Result<Page<BundleRow, i64>, sqlx::Error> {
-        let mut tx = self.apps.begin(&app.schema).await?;
-        let segments: Vec<(i32, String, Vec<i64>)> = sqlx::query_as(in_schema(&app.schema, SEGMENTS))
-            .bind(scope)
-            .bind(seq)
-            .bind(first)
-            .bind(first + limit)
-            .fetch_all(&mut *tx)
+        let segments: Vec<(i32, String, Vec<i64>)> = self
+            .apps
+            .all(
+                &app.schema,
+                sqlx::query_as(in_schema(&app.schema, SEGMENTS))
+                    .bind(scope)
+                    .bind(seq)
+                    .bind(first)
+                    .bind(first + limit),
+            )
             .await?;
-        drop(tx);
         let mut rows = Vec::new();
         for (first_ordinal, body, prior_versions) in &segments {
             let lines = body.split(",\n").zip(prior_versions).zip(i64::from(*first_ordinal)..);

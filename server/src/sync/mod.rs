@@ -10,6 +10,7 @@ pub mod connect;
 pub mod device;
 pub mod gate;
 pub mod history;
+pub mod hub;
 pub mod keys;
 pub mod payload;
 pub mod pull;
@@ -17,7 +18,9 @@ pub mod push;
 mod queue;
 pub mod refusal;
 mod rejected_write;
+pub mod relay;
 pub mod served;
+pub mod watch;
 
 use std::sync::Arc;
 
@@ -40,6 +43,9 @@ pub struct Engine {
     queues: queue::ScopeQueues,
     /// Commits under way. They run to their end even if their client goes away.
     tasks: TaskTracker,
+    /// Who waits for the next bundle of a scope.
+    hub: hub::Hub,
+    watch_places: watch::Places,
 }
 
 /// Who is speaking: an authenticated device of an end user. Every use case of the protocol takes it first.
@@ -69,9 +75,11 @@ impl Engine {
         Self {
             apps,
             clock,
-            limits: Arc::new(limits),
             queues: queue::ScopeQueues::default(),
             tasks: TaskTracker::new(),
+            hub: hub::Hub::default(),
+            watch_places: watch::Places::new(limits.max_watch_streams),
+            limits: Arc::new(limits),
         }
     }
 
@@ -80,10 +88,16 @@ impl Engine {
         &self.limits
     }
 
+    /// Who waits for the next bundle of a scope.
+    pub fn hub(&self) -> &hub::Hub {
+        &self.hub
+    }
+
     /// Tell everybody who waits for it that a bundle has been committed. Never waits and never fails: a hint that
     /// gets lost is made good by the next pull.
     pub(in crate::sync) fn committed(&self, event: CommitEvent) {
         tracing::debug!(app.id = %event.app, bundle.seq = event.seq.0, "a bundle was committed");
+        self.hub.committed(event);
     }
 }
 

@@ -219,8 +219,7 @@ impl Engine {
         bounds: &Bounds,
     ) -> Result<Option<PgRow>, sqlx::Error> {
         let schema = &caller.app.schema;
-        let mut tx = self.apps.begin(schema).await?;
-        sqlx::query(in_schema(schema, PAGE))
+        let query = sqlx::query(in_schema(schema, PAGE))
             .bind(&caller.scope)
             .bind(request.after)
             .bind(request.target)
@@ -228,9 +227,8 @@ impl Engine {
             .bind(bounds.max_bytes)
             .bind(PIECE_BYTES)
             .bind(self.clock.now())
-            .bind(FRAME_BYTES)
-            .fetch_optional(&mut *tx)
-            .await
+            .bind(FRAME_BYTES);
+        Ok(self.apps.rows(schema, query).await?.pop())
     }
 }
 
@@ -263,15 +261,12 @@ impl served::Rest for Rest {
                 })
                 .count();
             let first = self.after + self.next as i64;
-            let mut tx = self.apps.begin(&self.app.schema).await?;
-            let row = sqlx::query(in_schema(&self.app.schema, BUNDLES))
+            let query = sqlx::query_as(in_schema(&self.app.schema, BUNDLES))
                 .bind(&self.scope)
                 .bind(first)
-                .bind(first + count as i64)
-                .fetch_one(&mut *tx)
-                .await?;
-            drop(tx);
-            self.append_bundles(&mut text, count, row.try_get("body")?)?;
+                .bind(first + count as i64);
+            let (body,): (String,) = self.apps.one(&self.app.schema, query).await?;
+            self.append_bundles(&mut text, count, &body)?;
         }
         let rest = self.or_close(&mut text);
         Ok((text.into(), rest))
@@ -300,15 +295,11 @@ impl Rest {
     /// Write the next segments of a big bundle.
     async fn append_segments(&mut self, text: &mut String) -> Result<(), BrokenOff> {
         let Within { ordinal, bytes_sent } = self.within.unwrap_or(Within { ordinal: 0, bytes_sent: 0 });
-        let mut tx = self.apps.begin(&self.app.schema).await?;
-        let row = sqlx::query(in_schema(&self.app.schema, SEGMENTS))
+        let query = sqlx::query_as(in_schema(&self.app.schema, SEGMENTS))
             .bind(&self.scope)
             .bind(self.after + 1 + self.next as i64)
-            .bind(ordinal)
-            .fetch_one(&mut *tx)
-            .await?;
-        drop(tx);
-        let body: &str = row.try_get("body")?;
+            .bind(ordinal);
+        let (body, next_ordinal): (String, i32) = self.apps.one(&self.app.schema, query).await?;
         if body.is_empty() {
             return Err(BrokenOff::Removed);
         }
@@ -320,13 +311,13 @@ impl Rest {
             text.push_str(",\n");
             bytes_sent += 2;
         }
-        text.push_str(body);
+        text.push_str(&body);
         bytes_sent += body.len() as i64;
         if bytes_sent == self.heads[self.next].byte_count {
             self.within = None;
             self.close_bundle(text);
         } else {
-            self.within = Some(Within { ordinal: row.try_get("next_ordinal")?, bytes_sent });
+            self.within = Some(Within { ordinal: next_ordinal, bytes_sent });
         }
         Ok(())
     }

@@ -204,8 +204,7 @@ impl Engine {
         if let Some(scope) = scope {
             query = query.bind(scope);
         }
-        let mut tx = self.apps.begin(&app.schema).await?;
-        let rows = query.fetch_all(&mut *tx).await?;
+        let rows = self.apps.all(&app.schema, query).await?;
         let now = self.clock.now();
         let devices = rows.into_iter().map(|row| row.into_device(now)).collect();
         Ok(Page::of(devices, limit, |device: &Device| DeviceCursor {
@@ -223,23 +222,21 @@ impl Engine {
         source: &SourceId,
     ) -> Result<Option<DeviceDetail>, sqlx::Error> {
         let now = self.clock.now();
-        let mut tx = self.apps.begin(&app.schema).await?;
-        let row: Option<DeviceRow> = sqlx::query_as(in_schema(&app.schema, DEVICE))
-            .bind(scope)
-            .bind(source)
-            .fetch_optional(&mut *tx)
+        let row: Option<DeviceRow> = self
+            .apps
+            .optional(&app.schema, sqlx::query_as(in_schema(&app.schema, DEVICE)).bind(scope).bind(source))
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let events = sqlx::query_as(in_schema(&app.schema, EVENTS))
-            .bind(scope)
-            .bind(source)
-            .fetch_all(&mut *tx)
+        let events = self
+            .apps
+            .all(&app.schema, sqlx::query_as(in_schema(&app.schema, EVENTS)).bind(scope).bind(source))
             .await?;
-        let (open_pushes, open_snapshots): (i64, i64) = sqlx::query_as(in_schema(&app.schema, OPEN_SESSIONS))
-            .bind(scope)
-            .bind(source)
-            .bind(now)
-            .fetch_one(&mut *tx)
+        let (open_pushes, open_snapshots): (i64, i64) = self
+            .apps
+            .one(
+                &app.schema,
+                sqlx::query_as(in_schema(&app.schema, OPEN_SESSIONS)).bind(scope).bind(source).bind(now),
+            )
             .await?;
         Ok(Some(DeviceDetail {
             source_state: row.source_state.clone(),
