@@ -6,6 +6,7 @@
 
 mod control;
 mod push;
+mod read;
 
 use std::{borrow::Cow, error::Error};
 

@@ -20,7 +20,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tower_http::{
-    catch_panic::CatchPanicLayer, compression::CompressionLayer, decompression::RequestDecompressionLayer,
+    catch_panic::CatchPanicLayer,
+    compression::{CompressionLayer, CompressionLevel, DefaultPredicate, Predicate, predicate::SizeAbove},
+    decompression::RequestDecompressionLayer,
 };
 
 pub use self::serve::serve;
@@ -65,11 +67,21 @@ pub fn router(state: Syncline) -> Router {
         .layer(DefaultBodyLimit::max(max_request_bytes))
         .layer(RequestDecompressionLayer::new().gzip(true))
         .layer(from_fn(encoding::known))
-        .layer(CompressionLayer::new().gzip(true))
+        .layer(compression())
         .layer(from_fn_with_state(state.clone(), drain::refuse))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(observe::requests))
         .with_state(state)
+}
+
+/// Answers are compressed for those who ask, unless they are so small that it would not pay, or a stream of events. At the
+/// fastest level: the next ones save little and cost several times the processor time of the answer itself.
+fn compression() -> CompressionLayer<impl Predicate> {
+    const FROM_BYTES: u64 = 1_024;
+    CompressionLayer::new()
+        .gzip(true)
+        .quality(CompressionLevel::Fastest)
+        .compress_when(DefaultPredicate::new().and(SizeAbove::new(FROM_BYTES)))
 }
 
 async fn not_found() -> ApiError {

@@ -48,6 +48,11 @@ fn for_tenants_servers() -> Router<Syncline> {
 /// End users' devices, by bearer token: the oversync protocol.
 fn for_devices() -> Router<Syncline> {
     Router::new()
+        .route("/t/{tenant}/{app}/syncx/health", get(sync::status::health))
+        .route("/t/{tenant}/{app}/syncx/status", get(sync::status::status))
+        .route("/t/{tenant}/{app}/sync/capabilities", get(sync::capabilities::capabilities))
+        .route("/t/{tenant}/{app}/sync/pull", get(sync::pull::pull))
+        .route("/t/{tenant}/{app}/sync/watch", get(sync::watch::watch))
         .route("/t/{tenant}/{app}/sync/connect", post(sync::connect::connect))
         .route("/t/{tenant}/{app}/sync/push-sessions", post(sync::push::create))
         .route("/t/{tenant}/{app}/sync/push-sessions/{push_id}", delete(sync::push::delete))

@@ -5,6 +5,7 @@
 
 mod apply;
 pub mod bundle;
+pub mod capabilities;
 pub mod conflict;
 pub mod connect;
 pub mod device;
@@ -29,7 +30,10 @@ use tokio_util::task::TaskTracker;
 use crate::{
     clock::Clock,
     ids::{AppId, BundleSeq, ScopeId, SourceId},
-    ops::{config::LimitsConfig, database::AppPool},
+    ops::{
+        config::LimitsConfig,
+        database::{AppPool, in_schema},
+    },
     tables::catalog::AppCatalog,
 };
 
@@ -86,6 +90,14 @@ impl Engine {
     /// The bounds on requests, pushes and pages; `sync/capabilities` tells them to clients.
     pub fn limits(&self) -> &LimitsConfig {
         &self.limits
+    }
+
+    /// Whether the database serves the app's schema within two seconds.
+    pub async fn answers(&self, app: &AppCatalog) -> bool {
+        const WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+        let question =
+            sqlx::query(in_schema(&app.schema, "select max(version) from {schema}._sync_schema_version"));
+        matches!(tokio::time::timeout(WITHIN, self.apps.rows(&app.schema, question)).await, Ok(Ok(_)))
     }
 
     /// Who waits for the next bundle of a scope.

@@ -85,6 +85,8 @@ pub struct LimitsConfig {
     pub initialization_lease_ttl_seconds: i64,
     /// Open `watch` streams on one node; one more is answered 503.
     pub max_watch_streams: usize,
+    /// A comment is sent on an open `watch` stream this often, so that nobody in between takes it for dead.
+    pub watch_heartbeat_seconds: u64,
 }
 
 /// A `postgres://…` URL. It may hold a password, so it is not shown by `Debug`.
@@ -219,6 +221,7 @@ impl Default for LimitsConfig {
             max_concurrent_snapshot_chunk_requests: 64,
             initialization_lease_ttl_seconds: 15 * 60,
             max_watch_streams: 50_000,
+            watch_heartbeat_seconds: 25,
         }
     }
 }
