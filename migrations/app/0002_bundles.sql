@@ -81,6 +81,8 @@ declare
     v_sign text := case when p_value < 0 then '-' else '' end;
     v_digits text;
     v_exponent integer;
+    v_down text;
+    v_up text;
 begin
     if p_value = 0 then
         return '0';
@@ -91,8 +93,23 @@ begin
     end if;
 
     v_exponent := split_part(v_text, 'e', 2)::integer;
-    v_text := split_part(v_text, 'e', 1);
-    v_digits := replace(v_text, '.', '');
+    v_digits := replace(split_part(v_text, 'e', 1), '.', '');
+    -- PostgreSQL takes the shortest number strictly between the midpoints to the neighbours; a midpoint that reads back as
+    -- the value may be shorter. From 2^53 on midpoints are integers and some have few digits; below all are too long.
+    while abs(p_value) >= 9007199254740992 and length(v_digits) > 1 loop
+        v_down := left(v_digits, -1);
+        v_up := (v_down::numeric + 1)::text;
+        if (v_down || 'e' || v_exponent - length(v_down) + 1)::double precision = abs(p_value) then
+            v_digits := v_down;
+        elsif (v_up || 'e' || v_exponent - length(v_down) + 1)::numeric <= 1.7976931348623157e308
+                and (v_up || 'e' || v_exponent - length(v_down) + 1)::double precision = abs(p_value) then
+            v_exponent := v_exponent + length(v_up) - length(v_down);
+            v_digits := rtrim(v_up, '0');
+        else
+            exit;
+        end if;
+    end loop;
+    v_text := left(v_digits, 1) || case when length(v_digits) > 1 then '.' || substr(v_digits, 2) else '' end;
     if v_exponent >= 21 or v_exponent < -6 then
         return v_sign || v_text || 'e' || case when v_exponent > 0 then '+' else '-' end || abs(v_exponent);
     elsif v_exponent < 0 then

@@ -2,4 +2,6 @@
 
 mod capture;
 mod ddl;
+mod publish;
 mod support;
+mod values;

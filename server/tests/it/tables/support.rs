@@ -10,7 +10,7 @@ use syncline::{
         engine_schema,
         ident::Ident,
         plan,
-        publish::{self, Publication},
+        publish::{self, Publication, PublishError},
         spec::{TableSpec, WireProfile},
     },
 };
@@ -27,9 +27,6 @@ pub(super) struct TestTables {
     pub(super) databases: Databases,
     _database: TestDatabase,
 }
-
-/// One row of a bundle, as served.
-pub(super) type ServedRow = Value;
 
 impl TestTables {
     /// An app without tables.
@@ -55,6 +52,14 @@ impl TestTables {
         publish::publish(&self.databases.apps, self.app, self.profile, &plan, &publication).await.unwrap();
     }
 
+    /// Publish CREATE TABLE text on top of what the app has.
+    pub(super) async fn publish(&self, ddl: &str) -> Result<AppCatalog, PublishError> {
+        let preview = publish::preview(&self.catalog().await.spec(), ddl, None).unwrap();
+        let publication = Publication { ddl, by: "test", at: AT };
+        publish::publish(&self.databases.apps, self.app, self.profile, &preview.plan, &publication).await?;
+        Ok(self.catalog().await)
+    }
+
     pub(super) async fn begin(&self) -> AppTx {
         self.databases.apps.begin(&self.app.schema()).await.unwrap()
     }
@@ -70,12 +75,22 @@ impl TestTables {
         sql.replace("{schema}", self.app.schema().as_str())
     }
 
-    /// The rows of the scope's latest bundle as they are served, and the bundle's hash.
-    pub(super) async fn latest_bundle(&self, scope: &str) -> (Vec<ServedRow>, String) {
+    /// The rows of the scope's latest bundle, and the bundle's hash.
+    pub(super) async fn latest_bundle(&self, scope: &str) -> (Vec<Value>, String) {
+        let (body, hash) = self.latest(scope).await;
+        (body.iter().map(|row| serde_json::from_str(row).unwrap()).collect(), hash)
+    }
+
+    /// The rows of the scope's latest bundle, byte for byte as they are served.
+    pub(super) async fn latest_served(&self, scope: &str) -> Vec<String> {
+        self.latest(scope).await.0
+    }
+
+    async fn latest(&self, scope: &str) -> (Vec<String>, String) {
         let mut tx = self.begin().await;
         let sql = self.fill_in(
             "select b.bundle_hash,
-                (select string_agg(r.body, ',' order by r.first_ordinal)
+                (select string_agg(r.body, E',\\n' order by r.first_ordinal)
                  from {schema}._sync_bundle_rows r
                  where r.scope_id = b.scope_id and r.bundle_seq = b.bundle_seq) as body
              from {schema}._sync_bundle b
@@ -84,8 +99,8 @@ impl TestTables {
              limit 1",
         );
         let row = sqlx::query(AssertSqlSafe(sql)).bind(scope).fetch_one(&mut *tx).await.unwrap();
-        let rows = format!("[{}]", row.get::<&str, _>("body"));
-        (serde_json::from_str(&rows).unwrap(), row.get("bundle_hash"))
+        let body = row.get::<&str, _>("body").split(",\n").map(str::to_owned).collect();
+        (body, row.get("bundle_hash"))
     }
 }
 
