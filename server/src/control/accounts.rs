@@ -189,6 +189,10 @@ impl ControlPlane {
             .await
     }
 
+    pub(super) async fn account_by_email(&self, email: &Email) -> Result<Option<Account>, sqlx::Error> {
+        Ok(self.account_and_hash(email).await?.map(|(account, _)| account))
+    }
+
     async fn account_and_hash(
         &self,
         email: &Email,

@@ -1,6 +1,8 @@
-//! Apps: what a tenant syncs. Finding and listing them, and their settings; [`life`] makes and removes them.
+//! Apps: what a tenant syncs. Finding and listing them, and their settings; [`life`] makes and removes them,
+//! [`schema`] publishes their tables.
 
 pub mod life;
+pub mod schema;
 
 use serde_json::json;
 use sqlx::{Postgres, Transaction};

@@ -12,7 +12,10 @@ use super::{
     changes,
 };
 use crate::{
-    auth::end_user::{EndUserAuth, OwnJwt, SigningSecret},
+    auth::{
+        end_user::{EndUserAuth, OwnJwt, SigningSecret},
+        secret_token::same_secret,
+    },
     ids::{AppId, ScopeId, UserId},
 };
 
@@ -162,6 +165,16 @@ impl ControlPlane {
             user_claim: row.user_claim,
             scope_claim: row.scope_claim,
         })
+    }
+
+    /// Whether this is the app's present secret.
+    pub(super) async fn has_jwt_secret(&self, app: &App, secret: &str) -> Result<bool, sqlx::Error> {
+        let present: Option<String> =
+            sqlx::query_scalar("select jwt_secret from platform.app_end_user_auth where app_id = $1")
+                .bind(app.app_id)
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(present.is_some_and(|present| same_secret(present.as_bytes(), secret.as_bytes())))
     }
 
     /// Change what the app accepts, effective within a second on every node. Settings that [`NewEndUserAuthSettings::check`]

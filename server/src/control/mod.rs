@@ -12,6 +12,7 @@ pub mod audit;
 pub mod changes;
 pub mod end_user_auth;
 pub mod members;
+pub mod provision;
 pub mod sessions;
 pub mod slugs;
 pub mod tenants;

@@ -133,6 +133,17 @@ impl ControlPlane {
     }
 }
 
+/// The tenant of that slug, for whoever runs the server: no person's membership is asked.
+pub(super) async fn by_slug(
+    tx: &mut Transaction<'_, Postgres>,
+    slug: &Slug,
+) -> Result<Option<Tenant>, sqlx::Error> {
+    sqlx::query_as("select tenant_id, slug, name, created_at from platform.tenant where slug = $1")
+        .bind(slug)
+        .fetch_optional(&mut **tx)
+        .await
+}
+
 /// Write a tenant and its owner. A taken slug is the violation of `tenant_slug_taken`.
 pub(super) async fn insert(
     tx: &mut Transaction<'_, Postgres>,

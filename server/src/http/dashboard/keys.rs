@@ -23,7 +23,7 @@ use crate::{
     },
     http::{
         extract::{
-            form::Posted,
+            form::{Button, Posted},
             input::ApiPath,
             member::{AppDeveloper, AppViewer},
         },
@@ -65,7 +65,7 @@ pub async fn revoke(
     developer: AppDeveloper,
     State(control): State<ControlPlane>,
     ApiPath(path): ApiPath<KeyPath>,
-    Posted(()): Posted<()>,
+    _: Posted<Button>,
 ) -> Result<Response, PageError> {
     let key: ApiKeyId = path.key.parse().map_err(|_| PageError::NotFound)?;
     if !control.revoke_api_key(&developer.actor(), developer.app(), key).await? {

@@ -21,7 +21,7 @@ use crate::{
     },
     http::{
         extract::{
-            form::Posted,
+            form::{Button, Posted},
             input::ApiPath,
             member::{TenantAdmin, TenantMember},
         },
@@ -88,7 +88,7 @@ pub async fn remove(
     admin: TenantAdmin,
     State(control): State<ControlPlane>,
     ApiPath(path): ApiPath<MemberPath>,
-    Posted(()): Posted<()>,
+    _: Posted<Button>,
 ) -> Result<Response, PageError> {
     let account: AccountId = path.account.parse().map_err(|_| PageError::NotFound)?;
     match control.remove_member(admin.member_admin(), account).await {

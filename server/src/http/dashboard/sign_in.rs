@@ -19,7 +19,7 @@ use crate::{
         error::ApiError,
         extract::{
             client::ClientAddress,
-            form::Posted,
+            form::{Button, Posted},
             input::{ApiQuery, Input},
             visitor::{SignedIn, Visitor},
         },
@@ -84,7 +84,7 @@ pub async fn submit(
 }
 
 /// Sign out: a form, so that no link or image can do it.
-pub async fn sign_out(_: SignedIn, visitor: Visitor, Posted(()): Posted<()>) -> Result<Response, PageError> {
+pub async fn sign_out(_: SignedIn, visitor: Visitor, _: Posted<Button>) -> Result<Response, PageError> {
     visitor.sign_out().await?;
     Ok(Redirect::to(links::LANDING).into_response())
 }

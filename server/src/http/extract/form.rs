@@ -22,6 +22,10 @@ const MAX_FORM_BYTES: usize = 2 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Posted<T>(pub T);
 
+/// A form that is nothing but its button.
+#[derive(Debug, Deserialize)]
+pub struct Button {}
+
 #[derive(Deserialize)]
 struct TokenField {
     #[serde(default)]

@@ -1,5 +1,7 @@
 //! What the tests stand on.
 
+pub(crate) mod app;
+pub(crate) mod browser;
 pub(crate) mod database;
 pub(crate) mod device;
 pub(crate) mod scratch;

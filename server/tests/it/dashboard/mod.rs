@@ -1,0 +1,3 @@
+//! The dashboard, looked at with a browser as somebody.
+
+mod accounts;
