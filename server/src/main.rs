@@ -2,7 +2,10 @@
 
 mod commands;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 use syncline::ops::{
@@ -32,6 +35,8 @@ enum Command {
     Serve,
     /// Bring the database to this version's schema, and stop. `serve` does it too.
     Migrate,
+    /// Print the API's specification (OpenAPI, JSON).
+    Openapi,
 }
 
 fn main() -> ExitCode {
@@ -49,18 +54,25 @@ fn main() -> ExitCode {
 }
 
 async fn run(command_line: CommandLine) -> anyhow::Result<()> {
+    let file = command_line.config.as_deref();
+    match command_line.command.unwrap_or(Command::Serve) {
+        Command::Serve => commands::serve::run(settings(file)?).await,
+        Command::Migrate => commands::migrate::run(&settings(file)?).await,
+        Command::Openapi => Ok(commands::openapi::run()?),
+    }
+}
+
+/// The configuration; the log is written from here on.
+fn settings(file: Option<&Path>) -> anyhow::Result<Config> {
     // A path needs no UTF-8, but a setting does; a variable that is neither ours nor text is not our business.
     let environment = std::env::vars_os().filter_map(|(name, value)| {
         let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
         Some((name, value))
     });
-    let Loaded { config, unknown_variables } = Config::load(command_line.config.as_deref(), environment)?;
+    let Loaded { config, unknown_variables } = Config::load(file, environment)?;
     telemetry::start(&config.telemetry)?;
     for variable in unknown_variables {
         tracing::warn!(variable, "This variable of the environment is no setting; is it misspelt?");
     }
-    match command_line.command.unwrap_or(Command::Serve) {
-        Command::Serve => commands::serve::run(config).await,
-        Command::Migrate => commands::migrate::run(&config).await,
-    }
+    Ok(config)
 }

@@ -1,6 +1,7 @@
 //! What the program can be told to do, a file a command.
 
 pub(crate) mod migrate;
+pub(crate) mod openapi;
 pub(crate) mod serve;
 
 use anyhow::Context;

@@ -1,11 +1,15 @@
 //! Connections: HTTP/1.1 with keep-alive, and HTTP/2 without TLS for proxies that speak it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use axum::{
     Router,
     body::Body,
     extract::{ConnectInfo, Request},
+    http::HeaderMap,
 };
 use hyper::body::Incoming;
 use hyper_util::{
@@ -30,6 +34,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub async fn serve(listener: TcpListener, state: Syncline) {
     let lifecycle = state.lifecycle.clone();
     let (draining, closing) = (lifecycle.draining(), lifecycle.closing());
+    let behind_proxy = state.config.http.behind_proxy;
     let patience = Duration::from_secs(state.config.http.shutdown_seconds);
     let router = super::router(state);
     let open = GracefulShutdown::new();
@@ -40,7 +45,7 @@ pub async fn serve(listener: TcpListener, state: Syncline) {
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = open.watch(connection(stream, peer, router.clone()));
+                let connection = open.watch(connection(stream, peer, behind_proxy, router.clone()));
                 let cut = closing.clone();
                 lifecycle.spawn(async move {
                     tokio::select! {
@@ -65,17 +70,20 @@ pub async fn serve(listener: TcpListener, state: Syncline) {
     lifecycle.close();
 }
 
-/// One connection; the handlers see its peer as [`ConnectInfo`].
+/// One connection; the handlers see who is at its other end, the proxy left out, as [`ConnectInfo`].
 fn connection(
     stream: TcpStream,
     peer: SocketAddr,
+    behind_proxy: bool,
     router: Router,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error: Send> + Send {
     // Answers are written whole; waiting for more to send with them only costs time. If it fails, so will the rest.
     let _ = stream.set_nodelay(true);
     let service = router.map_request(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
+        let client = if behind_proxy { forwarded_for(request.headers()) } else { None };
+        let client = client.map_or(peer, |address| SocketAddr::new(address, 0));
+        request.extensions_mut().insert(ConnectInfo(client));
         request
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -87,4 +95,31 @@ fn connection(
         .keep_alive_interval(HEAD_PATIENCE)
         .keep_alive_timeout(HEAD_PATIENCE);
     builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned()
+}
+
+/// The last entry of `X-Forwarded-For`: what our proxy saw. Those before it are what the client claimed.
+fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
+    last.rsplit(',').next()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_proxy_itself_saw_is_believed() {
+        let of = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("x-forwarded-for", value.parse().unwrap());
+            }
+            forwarded_for(&headers).map(|address| address.to_string())
+        };
+        assert_eq!(of(&["203.0.113.9"]).as_deref(), Some("203.0.113.9"));
+        assert_eq!(of(&["10.0.0.1, 203.0.113.9"]).as_deref(), Some("203.0.113.9"));
+        assert_eq!(of(&["10.0.0.1", "2001:db8::7"]).as_deref(), Some("2001:db8::7"));
+        assert_eq!(of(&["nonsense"]), None);
+        assert_eq!(of(&[]), None);
+    }
 }

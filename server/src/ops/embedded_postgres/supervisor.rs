@@ -111,11 +111,11 @@ impl Watched {
                 Err(error) => return self.end(PostgresState::Failed(error.to_string())),
             };
             self.state.send_replace(PostgresState::Running { pid: child.id() });
-            if !self.watch(&mut child) {
+            let Some(status) = self.watch(&mut child) else {
                 stop(&mut child);
                 return self.end(PostgresState::Stopped);
-            }
-            let said = self.last_words();
+            };
+            let said = self.last_words(&status);
             crashes.retain(|crash| crash.elapsed() < CRASH_WINDOW);
             crashes.push(Instant::now());
             if !self.started || crashes.len() >= MAX_CRASHES {
@@ -126,17 +126,17 @@ impl Watched {
         }
     }
 
-    /// Wait until PostgreSQL dies (true) or somebody wants it stopped (false).
-    fn watch(&mut self, child: &mut Child) -> bool {
+    /// Wait until PostgreSQL dies, and tell how; None when somebody wants it stopped.
+    fn watch(&mut self, child: &mut Child) -> Option<String> {
         loop {
             match self.orders.recv_timeout(WATCH_EVERY) {
                 Ok(Order::Started) => self.started = true,
-                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
-                Err(RecvTimeoutError::Timeout) => {
-                    if !matches!(child.try_wait(), Ok(None)) {
-                        return true;
-                    }
-                }
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => match child.try_wait() {
+                    Ok(None) => {}
+                    Ok(Some(status)) => return Some(status.to_string()),
+                    Err(error) => return Some(error.to_string()),
+                },
             }
         }
     }
@@ -166,13 +166,13 @@ impl Watched {
         self.folder.root().join("postgres-start.log")
     }
 
-    /// The last thing it complained about, for people to read.
-    fn last_words(&self) -> String {
+    /// What it complained about last, or else how it ended; for people to read.
+    fn last_words(&self, status: &str) -> String {
         let text = fs::read_to_string(self.output_path()).unwrap_or_default();
         let complaint = text.lines().rev().find(|line| line.contains("FATAL:") || line.contains("PANIC:"));
-        match complaint.or(text.lines().last()) {
+        match complaint {
             Some(line) => line.trim().to_owned(),
-            None => format!("it said nothing; see {}", self.folder.cluster().join("log").display()),
+            None => format!("{status}; see {}", self.folder.cluster().join("log").display()),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
     },
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use nix::{
@@ -165,7 +166,7 @@ async fn an_orphan_is_stopped_and_replaced() {
     }
     let mut orphan = orphan.spawn().unwrap();
     while !folder.path().join("socket/.s.PGSQL.5432").exists() {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // Reaped as soon as it ends, as init would do with a real orphan.
     let reaper = tokio::task::spawn_blocking(move || (orphan.id(), orphan.wait().unwrap()));

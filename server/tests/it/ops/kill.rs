@@ -1,8 +1,11 @@
 //! Whatever is killed in the middle of writes, what was acknowledged is there afterwards, once.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use nix::sys::signal::{Signal, kill};
@@ -57,7 +60,7 @@ impl Writers {
     async fn wrote(&self, more: usize) {
         let wanted = self.acknowledged.lock().unwrap().len() + more;
         while self.acknowledged.lock().unwrap().len() < wanted {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
@@ -137,12 +140,12 @@ async fn a_server_goes_on_when_its_postgresql_was_killed() {
     kill(server.postgres_pid(), Signal::SIGKILL).unwrap();
     server.logged("PostgreSQL ended unexpectedly").await;
     while reqwest::get(&ready).await.unwrap().status() != 200 {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 async fn until_it_answers(url: &str) {
     while PgConnection::connect(url).await.is_err() {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

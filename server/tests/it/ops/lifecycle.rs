@@ -1,5 +1,7 @@
 //! The end of the server: soft, then hard.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 use sqlx::{Connection, PgConnection};
 use tokio::{net::TcpStream, task::JoinHandle};
@@ -21,7 +23,7 @@ impl StuckRequest {
         let answer = tokio::spawn(async move { Ok(reqwest::get(url).await?.status()) });
         let waiting = "select exists (select from pg_locks where not granted)";
         while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(&mut lock).await.unwrap() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Self { lock, answer }
     }
@@ -40,7 +42,7 @@ async fn told_to_stop_the_server_finishes_what_it_has_begun_and_takes_nothing_ne
     server.signal(Signal::SIGTERM);
     server.logged("Told to stop: finishing open requests.").await;
     while TcpStream::connect(server.address).await.is_ok() {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(request.let_go().await.unwrap(), 404);
     assert!(server.ended().await.success(), "{}", server.log());
