@@ -49,11 +49,7 @@ impl PublicUrl {
 
 impl FromRef<Syncline> for PublicUrl {
     fn from_ref(state: &Syncline) -> Self {
-        let http = &state.config.http;
-        Self(match &http.public_url {
-            Some(url) => url.trim_end_matches('/').into(),
-            None => format!("http://{}", http.listen).into(),
-        })
+        Self(state.config.http.base_url().into())
     }
 }
 

@@ -141,11 +141,6 @@ impl HttpConfig {
     pub fn base_url(&self) -> String {
         self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen))
     }
-
-    /// Whether browsers reach the server by https; cookies are `Secure` then.
-    pub fn is_https(&self) -> bool {
-        self.public_url.as_ref().is_some_and(|url| url.starts_with("https://"))
-    }
 }
 
 impl Default for DatabaseConfig {
