@@ -7,7 +7,7 @@
 create function {schema}._sync_capture(
     p_table_no integer, p_scopes text[], p_keys text[], p_ops text[], p_payloads text[], p_hash_payloads text[]
 ) returns void
-language plpgsql set search_path = pg_catalog as $$
+language plpgsql as $$
 declare
     v_managed text := current_setting('syncline.scope', true);
     v_count integer := coalesce(cardinality(p_scopes), 0);
@@ -156,7 +156,7 @@ create function {schema}._sync_seal(
     p_written_by text,
     p_now timestamptz
 ) returns table (bundle_seq bigint, source_bundle_id bigint, row_count integer, byte_count bigint, bundle_hash text)
-language plpgsql set search_path = pg_catalog as $$
+language plpgsql as $$
 #variable_conflict use_column
 begin
     set constraints all immediate;

@@ -44,7 +44,7 @@ alter table {schema}._sync_push_chunk alter column rows set storage external
 create function {schema}._sync_push_gate(
     p_scope text, p_source text, p_initialization_id uuid, p_now timestamptz, p_lease interval
 ) returns text
-language plpgsql set search_path = pg_catalog as $$
+language plpgsql as $$
 declare
     v_state text;
     v_lease_id uuid;
@@ -78,68 +78,84 @@ $$
 create function {schema}._sync_push_create(
     p_scope text, p_source text, p_source_bundle_id bigint, p_planned_row_count bigint, p_request_hash text,
     p_initialization_id uuid, p_push_id uuid, p_schema_version integer, p_now timestamptz, p_ttl interval,
-    p_lease interval
-) returns table (
-    outcome text, bundle_seq bigint, row_count integer, bundle_hash text, request_hash text,
-    expected_source_bundle_id bigint, replaced_by_source_id text
+    p_lease interval,
+    out outcome text, out bundle_seq bigint, out row_count integer, out bundle_hash text, out request_hash text,
+    out expected_source_bundle_id bigint, out replaced_by_source_id text
 )
-language plpgsql set search_path = pg_catalog as $$
+language plpgsql as $$
 #variable_conflict use_column
 declare
     v_source {schema}._sync_source;
-    v_expected bigint;
-    v_gate text;
+    v_replaced uuid;
 begin
+    -- Nearly always everything is in order: one statement then does it all. What follows finds out what was not.
+    insert into {schema}._sync_push (
+        scope_id, push_id, source_id, source_bundle_id, planned_row_count, staged_row_count, staged_bytes,
+        request_hash, initialization_id, schema_version, created_at, expires_at
+    )
+    select p_scope, p_push_id, p_source, p_source_bundle_id, p_planned_row_count, 0, 0,
+        p_request_hash, null, p_schema_version, p_now, p_now + p_ttl
+    from {schema}._sync_scope s
+    left join {schema}._sync_source o on o.scope_id = p_scope and o.source_id = p_source
+    where s.scope_id = p_scope and s.state = 'initialized' and p_initialization_id is null
+        and o.state is distinct from 'retired' and coalesce(o.source_bundle_id, 0) + 1 = p_source_bundle_id
+    on conflict (scope_id, source_id, source_bundle_id) do nothing;
+    if found then
+        outcome := 'ok';
+        expected_source_bundle_id := p_source_bundle_id;
+        return;
+    end if;
+
     select * into v_source from {schema}._sync_source s where s.scope_id = p_scope and s.source_id = p_source;
-    v_expected := coalesce(v_source.source_bundle_id, 0) + 1;
+    expected_source_bundle_id := coalesce(v_source.source_bundle_id, 0) + 1;
 
     -- Before the gates: a device whose initializing push was committed but not answered asks with its old id again.
-    if p_source_bundle_id < v_expected then
-        return query
-            select 'already_committed', b.bundle_seq, b.row_count, b.bundle_hash, b.request_hash, v_expected, null::text
-            from {schema}._sync_bundle b
-            where b.scope_id = p_scope and b.source_id = p_source and b.source_bundle_id = p_source_bundle_id;
+    if p_source_bundle_id < expected_source_bundle_id then
+        select 'already_committed', b.bundle_seq, b.row_count, b.bundle_hash, b.request_hash
+        into outcome, bundle_seq, row_count, bundle_hash, request_hash
+        from {schema}._sync_bundle b
+        where b.scope_id = p_scope and b.source_id = p_source and b.source_bundle_id = p_source_bundle_id;
         if found then
             return;
         end if;
     end if;
 
     if v_source.state = 'retired' then
-        return query select 'source_retired', null::bigint, null::integer, null::text, null::text, v_expected,
-            v_source.replaced_by_source_id;
+        outcome := 'source_retired';
+        replaced_by_source_id := v_source.replaced_by_source_id;
         return;
     end if;
-    v_gate := {schema}._sync_push_gate(p_scope, p_source, p_initialization_id, p_now, p_lease);
-    if v_gate = 'ok' and p_source_bundle_id < v_expected then
-        v_gate := 'history_pruned';
-    elsif v_gate = 'ok' and p_source_bundle_id > v_expected then
-        v_gate := 'out_of_order';
+    outcome := {schema}._sync_push_gate(p_scope, p_source, p_initialization_id, p_now, p_lease);
+    if outcome <> 'ok' then
+        return;
+    elsif p_source_bundle_id < expected_source_bundle_id then
+        outcome := 'history_pruned';
+        return;
+    elsif p_source_bundle_id > expected_source_bundle_id then
+        outcome := 'out_of_order';
+        return;
     end if;
-    if v_gate = 'ok' then
-        with replaced as (
-            delete from {schema}._sync_push p
-            where p.scope_id = p_scope and p.source_id = p_source and p.source_bundle_id = p_source_bundle_id
-            returning p.push_id
-        )
-        delete from {schema}._sync_push_chunk c
-        using replaced r
-        where c.scope_id = p_scope and c.push_id = r.push_id;
-        insert into {schema}._sync_push (
-            scope_id, push_id, source_id, source_bundle_id, planned_row_count, staged_row_count, staged_bytes,
-            request_hash, initialization_id, schema_version, created_at, expires_at
-        )
-        values (
-            p_scope, p_push_id, p_source, p_source_bundle_id, p_planned_row_count, 0, 0,
-            p_request_hash, p_initialization_id, p_schema_version, p_now, p_now + p_ttl
-        )
-        -- Two creates of the same tuple at once: the later one wins, as it would a moment later.
-        on conflict (scope_id, source_id, source_bundle_id) do update
-        set push_id = excluded.push_id, planned_row_count = excluded.planned_row_count, staged_row_count = 0,
-            staged_bytes = 0, request_hash = excluded.request_hash, initialization_id = excluded.initialization_id,
-            schema_version = excluded.schema_version, created_at = excluded.created_at,
-            expires_at = excluded.expires_at;
+
+    delete from {schema}._sync_push p
+    where p.scope_id = p_scope and p.source_id = p_source and p.source_bundle_id = p_source_bundle_id
+    returning p.push_id into v_replaced;
+    if found then
+        delete from {schema}._sync_push_chunk c where c.scope_id = p_scope and c.push_id = v_replaced;
     end if;
-    return query select v_gate, null::bigint, null::integer, null::text, null::text, v_expected, null::text;
+    insert into {schema}._sync_push (
+        scope_id, push_id, source_id, source_bundle_id, planned_row_count, staged_row_count, staged_bytes,
+        request_hash, initialization_id, schema_version, created_at, expires_at
+    )
+    values (
+        p_scope, p_push_id, p_source, p_source_bundle_id, p_planned_row_count, 0, 0,
+        p_request_hash, p_initialization_id, p_schema_version, p_now, p_now + p_ttl
+    )
+    -- Two creates of the same tuple at once: the later one wins, as it would a moment later.
+    on conflict (scope_id, source_id, source_bundle_id) do update
+    set push_id = excluded.push_id, planned_row_count = excluded.planned_row_count, staged_row_count = 0,
+        staged_bytes = 0, request_hash = excluded.request_hash, initialization_id = excluded.initialization_id,
+        schema_version = excluded.schema_version, created_at = excluded.created_at,
+        expires_at = excluded.expires_at;
 end
 $$
 -- next
@@ -149,17 +165,37 @@ $$
 create function {schema}._sync_push_stage(
     p_scope text, p_source text, p_push_id uuid, p_start_row_ordinal bigint, p_table_nos integer[], p_keys text[],
     p_ops text[], p_base_versions bigint[], p_rows text, p_now timestamptz, p_ttl interval, p_lease interval,
-    p_max_bytes bigint
-) returns table (outcome text, next_row_ordinal bigint, table_no integer, key text)
-language plpgsql set search_path = pg_catalog as $$
+    p_max_bytes bigint,
+    out outcome text, out next_row_ordinal bigint, out table_no integer, out key text
+)
+language plpgsql as $$
 #variable_conflict use_column
 declare
     v_push {schema}._sync_push;
-    v_outcome text := 'ok';
+    v_outcome text;
     v_next bigint;
-    v_table_no integer;
-    v_key text;
 begin
+    -- The first chunk, everything in order: one statement. What follows finds out what was not, and takes later chunks.
+    with counted as (
+        update {schema}._sync_push p
+        set staged_row_count = cardinality(p_keys), staged_bytes = octet_length(p_rows), expires_at = p_now + p_ttl
+        where p.scope_id = p_scope and p.push_id = p_push_id and p.source_id = p_source and p.expires_at > p_now
+            and p.staged_row_count = 0 and p_start_row_ordinal = 0 and cardinality(p_keys) <= p.planned_row_count
+            and octet_length(p_rows) <= p_max_bytes and p.initialization_id is null
+            and exists (select from {schema}._sync_scope s where s.scope_id = p_scope and s.state = 'initialized')
+        returning 1
+    )
+    insert into {schema}._sync_push_chunk (
+        scope_id, push_id, start_row_ordinal, table_nos, keys, ops, base_versions, rows
+    )
+    select p_scope, p_push_id, 0, p_table_nos, p_keys, p_ops, p_base_versions, p_rows
+    from counted;
+    if found then
+        outcome := 'ok';
+        next_row_ordinal := cardinality(p_keys);
+        return;
+    end if;
+
     select * into v_push from {schema}._sync_push p where p.push_id = p_push_id for update;
     v_next := v_push.staged_row_count;
     if v_push.push_id is null then
@@ -181,7 +217,7 @@ begin
     elsif v_push.staged_bytes + octet_length(p_rows) > p_max_bytes then
         v_outcome := 'too_many_bytes';
     elsif v_next > 0 then
-        select n.table_no, n.key into v_table_no, v_key
+        select n.table_no, n.key into table_no, key
         from unnest(p_table_nos, p_keys) as n (table_no, key)
         where (n.table_no, n.key) in (
             select o.table_no, o.key
@@ -206,7 +242,8 @@ begin
             expires_at = p_now + p_ttl
         where p.scope_id = p_scope and p.push_id = p_push_id;
     end if;
-    return query select v_outcome, v_next, v_table_no, v_key;
+    outcome := v_outcome;
+    next_row_ordinal := v_next;
 end
 $$
 -- next
