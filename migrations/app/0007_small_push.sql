@@ -14,7 +14,8 @@ end
 $$
 -- next
 create function {schema}._sync_push_commit_small(
-    p_scope text, p_source text, p_push_id uuid, p_checks_hash boolean, p_user text, p_now timestamptz,
+    p_scope text, p_source text, p_push_id uuid, p_checks_hash boolean, p_schema_version integer, p_user text,
+    p_now timestamptz,
     out source_bundle_id bigint, out bundle_seq bigint, out row_count integer, out bundle_hash text,
     out request_hash text
 )
@@ -32,8 +33,8 @@ begin
     where s.scope_id = p_scope
     for update;
 
-    -- `current_version` and `deleted` are those of the first row; more of them are looked at below.
-    select p.source_bundle_id, p.request_hash, p.schema_version, c.table_nos, c.keys, c.ops, c.base_versions,
+    -- `row_version` and `deleted` are those of the first row; if there are more, all of them are looked at below.
+    select p.source_bundle_id, p.request_hash, c.table_nos, c.keys, c.ops, c.base_versions,
         '[' || c.rows || ']' as rows, cardinality(c.keys) as row_count, r.row_version, r.deleted
     into v_push
     from {schema}._sync_push p
@@ -88,7 +89,7 @@ begin
     select s.source_bundle_id, s.bundle_seq, s.row_count, s.bundle_hash
     into source_bundle_id, bundle_seq, row_count, bundle_hash
     from {schema}._sync_seal(
-        p_scope, p_source, v_push.source_bundle_id, v_push.request_hash, v_push.schema_version, p_user, null, p_now
+        p_scope, p_source, v_push.source_bundle_id, v_push.request_hash, p_schema_version, p_user, null, p_now
     ) s;
     if row_count = 0 then
         raise exception 'the push changes nothing' using errcode = 'no_data_found';

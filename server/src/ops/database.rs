@@ -43,7 +43,9 @@ impl Databases {
         };
         let platform = pool(config.platform_connections).connect_with(options.clone()).await?;
         let owner = pool(OWNER_CONNECTIONS).connect_lazy_with(options.clone());
-        let apps = AppPool::new(options.clone(), config.app_connections, config.acquire_timeout(), owner);
+        // The engine's functions rely on it: a function that pins it for itself takes longer to call.
+        let options = options.options([("search_path", "pg_catalog")]);
+        let apps = AppPool::new(options, config.app_connections, config.acquire_timeout(), owner);
         Ok(Self { platform, apps })
     }
 

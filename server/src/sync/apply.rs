@@ -16,9 +16,10 @@ use crate::{
     ids::{SchemaName, ScopeId},
     ops::database::AppTx,
     tables::{
+        apply_sql::cast,
         catalog::{AppCatalog, CatalogTable},
         ident::SCOPE_COLUMN,
-        spec::{ColumnType, KeyKind},
+        spec::KeyKind,
     },
 };
 
@@ -158,8 +159,12 @@ impl Group<'_> {
             KeyKind::Text => "text",
         };
         let names: Vec<_> = self.columns.iter().map(|i| self.table.columns()[*i].name.quoted()).collect();
-        let casts: Vec<_> =
-            self.columns.iter().enumerate().map(|(n, i)| cast(self.table.columns()[*i].ty, n)).collect();
+        let casts: Vec<_> = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(n, i)| cast(&format!("u.v{n}"), self.table.columns()[*i].ty))
+            .collect();
         let arrays: String = (0..self.columns.len()).map(|n| format!(", ${}::text[]", n + 3)).collect();
         let aliases: String = (0..self.columns.len()).map(|n| format!(", v{n}")).collect();
         let rows = format!("unnest($2::text[]{arrays}) as u (key{aliases})");
@@ -189,19 +194,6 @@ impl Group<'_> {
                 "delete from {table} as t\nwhere t.{SCOPE_COLUMN} = $1 and t.{key} = any ($2::text[]::{key_type}[])"
             ),
         }
-    }
-}
-
-/// The value of column `n` of the unnested arrays as the column's type.
-///
-/// Bounds of `varchar(n)` and `numeric(p, s)` are left to the assignment, which refuses what an explicit cast would
-/// cut silently.
-fn cast(ty: ColumnType, n: usize) -> String {
-    match ty {
-        ColumnType::Text | ColumnType::Varchar { .. } => format!("u.v{n}"),
-        ColumnType::Numeric { .. } => format!("u.v{n}::numeric"),
-        ColumnType::Bytea => format!("decode(u.v{n}, 'base64')"),
-        _ => format!("u.v{n}::{}", ty.sql()),
     }
 }
 

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/app/0004_push.sql"),
     include_str!("../../../migrations/app/0005_snapshots.sql"),
     include_str!("../../../migrations/app/0006_ledgers.sql"),
+    include_str!("../../../migrations/app/0007_small_push.sql"),
 ];
 
 /// The engine's tables of an app could not be brought up to date.

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use super::{
+    apply_sql,
     check::CheckExpr,
     constraint,
     ident::{Ident, SCOPE_COLUMN, quote_literal},
@@ -66,6 +67,7 @@ pub fn statements(
         }
     }
     first.extend(recapture.into_iter().map(|table| triggers::capture_function(schema, profile, table)));
+    first.push(apply_sql::apply_function(schema, next));
     first.extend(last);
     first
 }

@@ -116,7 +116,7 @@ end
 }
 
 /// A dollar quote that does not occur in `body`, whatever its names are.
-fn dollar_quote(body: &str) -> String {
+pub(super) fn dollar_quote(body: &str) -> String {
     (0..)
         .map(|n| format!("$capture{n}$"))
         .find(|quote| !body.contains(quote.as_str()))

@@ -1,6 +1,7 @@
 //! A push: created, staged chunk by chunk, committed as one bundle or not at all (PROTOCOL.md section 3).
 
 mod commit;
+mod commit_small;
 mod create;
 mod delete;
 mod stage;
