@@ -13,16 +13,16 @@ use super::{
 };
 use crate::ids::SchemaName;
 
-/// The text `value` (an SQL expression, null for NULL) as a value of type `ty`, to be assigned to a column.
+/// The text `value` (an SQL expression that needs no parentheses, null for NULL) as a value of type `ty`, to be assigned to a column.
 ///
 /// Bounds of `varchar(n)` and `numeric(p, s)` are left to the assignment, which refuses what an explicit cast would
 /// cut silently.
 pub(crate) fn cast(value: &str, ty: ColumnType) -> String {
     match ty {
         ColumnType::Text | ColumnType::Varchar { .. } => value.to_owned(),
-        ColumnType::Numeric { .. } => format!("({value})::numeric"),
+        ColumnType::Numeric { .. } => format!("{value}::numeric"),
         ColumnType::Bytea => format!("decode({value}, 'base64')"),
-        _ => format!("({value})::{}", ty.sql()),
+        _ => format!("{value}::{}", ty.sql()),
     }
 }
 
@@ -107,5 +107,5 @@ fn branch(schema: &SchemaName, table: &TableSpec) -> String {
 }
 
 fn value(column: &ColumnSpec) -> String {
-    cast(&format!("r.p ->> {}", quote_literal(column.name.as_str())), column.ty)
+    cast(&format!("(r.p ->> {})", quote_literal(column.name.as_str())), column.ty)
 }

@@ -5,7 +5,10 @@ use crate::{
     ids::AppId,
     tables::{
         ident::Ident,
-        spec::{AppSpec, ColumnSpec, ForeignKeyAction, ForeignKeySpec, SyncKey, TableSpec, WireProfile},
+        spec::{
+            AppSpec, ColumnSpec, ColumnType, ForeignKeyAction, ForeignKeySpec, SyncKey, TableSpec,
+            WireProfile,
+        },
     },
 };
 
