@@ -6,7 +6,7 @@ use syncline_web::{
         accounts::*, api_keys::*, apps::*, audit::*, errors::*, landing::*, members::*, settings::*,
         tenants::*,
     },
-    shell::{Area, Notice},
+    shell::Notice,
 };
 use time::Duration;
 

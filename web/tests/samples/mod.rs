@@ -1,15 +1,22 @@
 //! Every page with data: none, the usual, and the worst that can be in it. For the gallery and the rendering tests.
 
+#![allow(unreachable_pub, reason = "included by the example and by the tests, which see it differently")]
+
+mod activity;
+mod app;
+mod conflicts;
 mod control;
 
 use askama::Template;
 use syncline_web::{
     forms::Csrf,
-    shell::{May, Shell, TenantPlace},
+    shell::{Area, May, Shell, TenantPlace},
 };
 use time::{Duration, OffsetDateTime, macros::datetime};
 
 pub const NOW: OffsetDateTime = datetime!(2026-07-15 12:00 UTC);
+
+pub const BASE_URL: &str = "https://sync.example.org/t/field-notes/survey";
 
 /// Text that breaks out of HTML wherever it is not escaped.
 pub const HOSTILE: &str = r#""><script>alert('x')</script><b>&amp;</b>"#;
@@ -19,6 +26,7 @@ pub const RIGHT_TO_LEFT: &str = "שלום עולם مرحبا بالعالم \u{
 pub const LONG: &str = "Pneumonoultramicroscopicsilicovolcanoconiosis_Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft_0123456789_0123456789_0123456789_0123456789";
 
 /// A rendered page and the name of its file.
+#[derive(Clone)]
 pub struct Sample {
     pub name: String,
     pub html: String,
@@ -26,7 +34,7 @@ pub struct Sample {
 
 /// Every page in every state.
 pub fn all() -> Vec<Sample> {
-    control::samples()
+    [control::samples(), app::samples(), activity::samples(), conflicts::samples()].concat()
 }
 
 fn sample(name: &str, page: &impl Template) -> Sample {

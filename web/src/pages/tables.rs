@@ -1,0 +1,123 @@
+//! An app's tables: what they are made of and what is in them.
+
+use askama::Template;
+use time::OffsetDateTime;
+
+use super::values::Value;
+use crate::{
+    filters, links,
+    shell::{Area, Shell},
+};
+
+/// The tables of an app.
+#[derive(Debug, Template)]
+#[template(path = "tables/list.html")]
+pub struct TablesPage {
+    pub shell: Shell,
+    /// 0 before the first publication.
+    pub schema_version: i64,
+    pub tables: Vec<TableRow>,
+}
+
+/// A table as the list shows it.
+#[derive(Debug, Clone)]
+pub struct TableRow {
+    pub name: String,
+    pub key_column: String,
+    /// `uuid` or `text`.
+    pub key_kind: String,
+    pub columns: i64,
+    /// The tables its foreign keys name, each once.
+    pub parents: Vec<String>,
+    pub rows: i64,
+    /// Of the table with its indexes.
+    pub bytes: i64,
+}
+
+/// What a table is made of.
+#[derive(Debug, Clone, Default)]
+pub struct TableShape {
+    pub name: String,
+    /// The submitted schema brings the table.
+    pub is_new: bool,
+    pub columns: Vec<ColumnShape>,
+    /// Further rules, each as it is written in SQL: `UNIQUE (a, b)`, `CHECK (…)`, `INDEX (a)`.
+    pub rules: Vec<String>,
+}
+
+/// What a column is.
+#[derive(Debug, Clone, Default)]
+pub struct ColumnShape {
+    pub name: String,
+    /// As it was declared in the submitted text; None where only the result is known.
+    pub declared: Option<String>,
+    /// The PostgreSQL type.
+    pub ty: String,
+    pub is_key: bool,
+    pub is_new: bool,
+    pub nullable: bool,
+    /// As it is written in SQL.
+    pub default: Option<String>,
+    pub reference: Option<ForeignKey>,
+}
+
+/// A foreign key from a column.
+#[derive(Debug, Clone)]
+pub struct ForeignKey {
+    pub table: String,
+    /// What happens when the parent goes, for instance `cascade`; None: nothing is allowed to be left behind.
+    pub on_delete: Option<String>,
+}
+
+impl TableShape {
+    /// The column types as declared are known.
+    pub(crate) fn has_declarations(&self) -> bool {
+        self.columns.iter().any(|column| column.declared.is_some())
+    }
+}
+
+/// One table: its columns, and its rows.
+#[derive(Debug, Template)]
+#[template(path = "tables/detail.html")]
+pub struct TablePage {
+    pub shell: Shell,
+    pub shape: TableShape,
+    pub rows: i64,
+    /// The scope whose rows are shown; empty: all.
+    pub scope: String,
+    pub grid: RowGrid,
+    /// The grid does not begin at the first row.
+    pub is_continued: bool,
+}
+
+/// Rows of a table; also what `Show more` fetches.
+#[derive(Debug, Template)]
+#[template(path = "tables/_rows.html")]
+pub struct RowGrid {
+    pub shell: Shell,
+    pub table: String,
+    pub columns: Vec<GridColumn>,
+    /// In order of scope and key.
+    pub rows: Vec<GridRow>,
+    /// The address of the following page.
+    pub next: Option<String>,
+}
+
+/// A column of the grid.
+#[derive(Debug, Clone)]
+pub struct GridColumn {
+    pub name: String,
+    pub ty: String,
+}
+
+/// A row of the grid.
+#[derive(Debug, Clone)]
+pub struct GridRow {
+    pub scope: String,
+    pub key: String,
+    /// The bundle that last touched it.
+    pub version: i64,
+    pub changed_at: Option<OffsetDateTime>,
+    /// In the order of the grid's columns.
+    pub values: Vec<Value>,
+}

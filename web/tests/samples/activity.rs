@@ -1,0 +1,358 @@
+//! Pages about what happened: users, devices, history, rejected writes.
+
+use syncline_web::pages::{devices::*, history::*, rejected_writes::*, users::*, values::*};
+use time::Duration;
+
+use super::*;
+
+pub fn samples() -> Vec<Sample> {
+    [users(), devices(), history(), rejected_writes()].concat()
+}
+
+fn user(scope: &str, state: ScopeState, many: i64) -> UserRow {
+    UserRow {
+        scope: scope.into(),
+        state,
+        devices: many,
+        bundle_seq: many * 140,
+        open_conflicts: many / 3,
+        last_commit_at: (many > 0).then(|| ago(Duration::minutes(4))),
+        created_at: ago(Duration::days(11)),
+    }
+}
+
+fn users() -> Vec<Sample> {
+    let list = |users, prefix: &str| UsersPage {
+        rows: UserRows { shell: app_shell(), users, next: None },
+        shell: app_shell().at(Area::Users),
+        prefix: prefix.into(),
+        is_continued: false,
+    };
+    let detail = |shell: Shell, user, devices, bundles, tables: Vec<(String, i64)>| UserPage {
+        shell: shell.at(Area::Users),
+        user,
+        floor_seq: 12,
+        devices,
+        tables,
+        bundles,
+    };
+    let tables = vec![("site".into(), 12), ("observation".into(), 3_120), (LONG.into(), 0)];
+    let usual = vec![
+        user("ada@example.org", ScopeState::Initialized, 3),
+        user("grace@example.org", ScopeState::Initializing, 0),
+        user("linus", ScopeState::Uninitialized, 0),
+        user(RIGHT_TO_LEFT, ScopeState::Initialized, 1),
+        user(HOSTILE, ScopeState::Initialized, 99_999),
+        user(LONG, ScopeState::Initialized, 1),
+    ];
+    vec![
+        sample("users", &list(usual, "")),
+        sample("users-empty", &list(vec![], "")),
+        sample("users-none", &list(vec![], "zz")),
+        sample(
+            "user",
+            &detail(
+                app_shell(),
+                user("ada@example.org", ScopeState::Initialized, 3),
+                device_rows(),
+                bundles(),
+                tables,
+            ),
+        ),
+        sample(
+            "user-empty",
+            &detail(app_shell(), user("linus", ScopeState::Uninitialized, 0), vec![], vec![], vec![]),
+        ),
+        sample(
+            "user-extreme",
+            &detail(
+                extreme_shell(),
+                user(&HOSTILE.repeat(5), ScopeState::Initialized, 9_999),
+                device_rows(),
+                bundles(),
+                vec![(HOSTILE.into(), i64::MAX)],
+            ),
+        ),
+    ]
+}
+
+fn verdict(tone: Tone, label: &str, sentence: &str, advice: Option<&str>) -> Verdict {
+    let since = (tone != Tone::Good).then(|| ago(Duration::hours(3)));
+    Verdict { tone, label: label.into(), sentence: sentence.into(), advice: advice.map(str::to_owned), since }
+}
+
+fn device(source: &str, scope: &str, verdict: Verdict, behind: Option<i64>) -> DeviceRow {
+    DeviceRow {
+        scope: scope.into(),
+        source: source.into(),
+        verdict,
+        client: Some("SQLiteNow/0.16.0 (Android 16; Pixel 9)".into()),
+        last_seen_at: ago(Duration::minutes(2)),
+        behind,
+    }
+}
+
+fn rejected() -> Verdict {
+    verdict(
+        Tone::Bad,
+        "push rejected",
+        "Its push is refused: a row of observation breaks the unique constraint on site_id, species. 14 tries.",
+        Some(
+            "Change or delete the row that is in the way, or let the user change theirs. Until then the device downloads nothing.",
+        ),
+    )
+}
+
+fn device_rows() -> Vec<DeviceRow> {
+    let healthy = verdict(Tone::Good, "healthy", "It has everything and nothing was refused.", None);
+    let behind =
+        verdict(Tone::Info, "behind", "12 bundles were committed since it asked last, 2 days ago.", None);
+    vec![
+        device("pixel-9-4f1c", "ada@example.org", healthy.clone(), Some(0)),
+        device("8d1f0b52-5e17-4d3c-9d86-6f7a4c1c0f1e", "ada@example.org", rejected(), Some(3)),
+        device("laptop", "grace@example.org", behind, Some(12)),
+        device(&"!~".repeat(127), RIGHT_TO_LEFT, healthy.clone(), None),
+        device("<b>&amp;\"'", HOSTILE, healthy, Some(i64::MAX)),
+    ]
+}
+
+fn devices() -> Vec<Sample> {
+    let list = |devices, scope: &str| DevicesPage {
+        rows: DeviceRows { shell: app_shell(), devices, next: Some("?before=x".into()) },
+        shell: app_shell().at(Area::Devices),
+        scope: scope.into(),
+        is_continued: false,
+    };
+    let event = |status, code: Option<&str>, message: Option<&str>, bundle_seq| DeviceEvent {
+        at: ago(Duration::minutes(status)),
+        verb: "push commit".into(),
+        status,
+        code: code.map(str::to_owned),
+        message: message.map(str::to_owned),
+        bundle_seq,
+    };
+    let events = vec![
+        event(
+            400,
+            Some("push_commit_invalid"),
+            Some("A row of \"observation\" breaks the unique constraint on site_id, species."),
+            None,
+        ),
+        event(
+            409,
+            Some("push_conflict"),
+            Some("UPDATE of table \"site\", key \"1\", is based on version 3, but the server has version 5."),
+            None,
+        ),
+        event(200, None, None, Some(41)),
+        event(500, Some(HOSTILE), Some(&LONG.repeat(3)), None),
+    ];
+    let facts = DeviceFacts {
+        user: Some("ada@example.org".into()),
+        address: Some("2001:db8::17".into()),
+        first_seen_at: ago(Duration::days(11)),
+        last_push: Some((ago(Duration::minutes(2)), Some(41))),
+        last_pull: Some((ago(Duration::minutes(2)), Some(38))),
+        last_snapshot_at: Some(ago(Duration::days(11))),
+        last_watch_at: None,
+        bundles: 17,
+        replaces: Some("old-phone".into()),
+        replaced_by: None,
+    };
+    let empty_facts = DeviceFacts {
+        user: None,
+        address: None,
+        last_push: None,
+        last_pull: None,
+        last_snapshot_at: None,
+        bundles: 0,
+        replaces: None,
+        ..facts.clone()
+    };
+    let error = LastError {
+        at: ago(Duration::minutes(2)),
+        verb: "push commit".into(),
+        code: "push_commit_invalid".into(),
+        message: "A row of \"observation\" breaks the unique constraint on site_id, species.".into(),
+        count: 14,
+        since: Some(ago(Duration::hours(3))),
+    };
+    let page = |shell: Shell, device, facts, last_error, events| DevicePage {
+        shell: shell.at(Area::Devices),
+        device,
+        facts,
+        last_error,
+        events,
+    };
+    let rows = device_rows();
+    vec![
+        sample("devices", &list(device_rows(), "")),
+        sample("devices-empty", &list(vec![], "")),
+        sample("device", &page(app_shell(), rows[1].clone(), facts.clone(), Some(error), events.clone())),
+        sample("device-empty", &page(app_shell(), rows[0].clone(), empty_facts, None, vec![])),
+        sample("device-extreme", &page(extreme_shell(), rows[4].clone(), facts, None, events)),
+    ]
+}
+
+fn bundle(seq: i64, writer: Writer) -> BundleRow {
+    BundleRow {
+        scope: "ada@example.org".into(),
+        seq,
+        committed_at: ago(Duration::minutes(60 - seq)),
+        writer,
+        rows: seq * 7,
+        bytes: seq * 812,
+    }
+}
+
+fn bundles() -> Vec<BundleRow> {
+    vec![
+        bundle(41, Writer::Device { source: "pixel-9-4f1c".into() }),
+        bundle(
+            40,
+            Writer::Server {
+                source: "server:dashboard".into(),
+                on_behalf_of: Some("maya@fieldnotes.example".into()),
+            },
+        ),
+        bundle(39, Writer::Device { source: "!~".repeat(127) }),
+        BundleRow {
+            scope: HOSTILE.into(),
+            ..bundle(38, Writer::Server { source: HOSTILE.into(), on_behalf_of: None })
+        },
+    ]
+}
+
+fn change(ordinal: i64, op: Op, values: &[(&str, Value)]) -> Change {
+    Change {
+        ordinal,
+        table: "observation".into(),
+        key: format!("0197f0c2-a4f8-7c3e-b1d2-f60a9be4{ordinal:04}"),
+        op,
+        values: values.iter().map(|(name, value)| ((*name).into(), value.clone())).collect(),
+        prior_version: (op != Op::Insert).then_some(12),
+    }
+}
+
+fn history() -> Vec<Sample> {
+    let list = |bundles, filter| HistoryPage {
+        rows: BundleRows { shell: app_shell(), bundles, next: Some("?before=1".into()) },
+        shell: app_shell().at(Area::History),
+        filter,
+        is_continued: true,
+    };
+    let page = |shell: Shell, bundle, changes| BundlePage {
+        rows: ChangeRows {
+            shell: shell.clone(),
+            scope: "ada@example.org".into(),
+            changes,
+            next: Some("?after=1".into()),
+        },
+        shell: shell.at(Area::History),
+        bundle,
+        facts: BundleFacts {
+            source_bundle_id: 17,
+            bundle_hash: "92fe0879f22de1e60f1bec5655f94cc641389e2ba5624666402a2a5cdd7150e3".into(),
+            request_hash: Some("ce9f4105cdda62a7705ef32476ebb3b3737fb44866a4bf4eedfeaaa571eb443a".into()),
+            user: Some("ada@example.org".into()),
+            schema_version: 3,
+            previous: Some(40),
+            next: None,
+        },
+        is_continued: false,
+    };
+    let changes = vec![
+        change(
+            0,
+            Op::Insert,
+            &[
+                ("id", Value::text("0197f0c2-a4f8-7c3e-b1d2-f60a9be40000")),
+                ("species", Value::text("Parus major")),
+                ("count", Value::text("4")),
+                ("note", Value::Null),
+            ],
+        ),
+        change(
+            1,
+            Op::Update,
+            &[
+                ("id", Value::text("0197f0c2-a4f8-7c3e-b1d2-f60a9be40001")),
+                ("species", Value::text("Erithacus rubecula")),
+                ("count", Value::text("1")),
+                ("note", Value::text(&LONG.repeat(4))),
+            ],
+        ),
+        change(2, Op::Delete, &[]),
+    ];
+    let extreme_values: Vec<_> = (0..40).map(|_| (LONG, Value::text(HOSTILE))).collect();
+    let mut extreme = change(0, Op::Update, &extreme_values);
+    extreme.key = HOSTILE.into();
+    let filter = HistoryFilter { scope: "nobody".into(), source: String::new() };
+    vec![
+        sample("history", &list(bundles(), HistoryFilter::default())),
+        sample("history-empty", &list(vec![], HistoryFilter::default())),
+        sample("history-none", &list(vec![], filter)),
+        sample("bundle", &page(app_shell(), bundles().remove(0), changes)),
+        sample("bundle-extreme", &page(extreme_shell(), bundles().remove(3), vec![extreme])),
+    ]
+}
+
+fn rejected_writes() -> Vec<Sample> {
+    let row = |message: &str, state| RejectedWriteRow {
+        id: "rej_1".into(),
+        last_at: ago(Duration::minutes(2)),
+        code: "push_commit_invalid".into(),
+        message: message.into(),
+        table: Some("observation".into()),
+        scope: "ada@example.org".into(),
+        source: "8d1f0b52-5e17-4d3c-9d86-6f7a4c1c0f1e".into(),
+        attempts: 14,
+        state,
+    };
+    let said = "A row of \"observation\" breaks the unique constraint on site_id, species.";
+    let list = |writes| RejectedWritesPage {
+        rows: RejectedWriteRows { shell: app_shell(), writes, next: None },
+        shell: app_shell().at(Area::RejectedWrites),
+        filter: RejectedWriteFilter::default(),
+        is_continued: false,
+    };
+    let page = |shell: Shell, write, rows: Vec<RefusedRow>| RejectedWritePage {
+        shell: shell.at(Area::RejectedWrites),
+        write,
+        facts: RejectedWriteFacts {
+            user: Some("ada".into()),
+            first_at: ago(Duration::hours(3)),
+            constraint: Some("observation_site_id_species_key".into()),
+            column: None,
+            source_bundle_id: Some(18),
+            row_count: 40,
+            state_at: None,
+        },
+        rows,
+        advice: "Change or delete the row that is in the way, or let the user change theirs.".into(),
+    };
+    let refused = |op, values: &[(&str, Value)]| RefusedRow {
+        table: "observation".into(),
+        key: "0197f0c2-a4f8-7c3e-b1d2-f60a9be40000".into(),
+        op,
+        values: values.iter().map(|(name, value)| ((*name).into(), value.clone())).collect(),
+    };
+    let rows = vec![
+        refused(Some(Op::Insert), &[("species", Value::text("Parus major")), ("count", Value::text("4"))]),
+        refused(None, &[("species", Value::text(HOSTILE))]),
+    ];
+    let states = vec![
+        row(said, WriteState::Open),
+        row(&LONG.repeat(3), WriteState::Ignored),
+        row(HOSTILE, WriteState::Resolved),
+    ];
+    vec![
+        sample("rejected", &list(states)),
+        sample("rejected-empty", &list(vec![])),
+        sample("rejected-detail", &page(app_shell(), row(said, WriteState::Open), rows)),
+        sample(
+            "rejected-detail-extreme",
+            &page(extreme_shell(), row(&HOSTILE.repeat(20), WriteState::Ignored), vec![]),
+        ),
+    ]
+}

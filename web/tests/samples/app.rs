@@ -1,0 +1,249 @@
+//! Pages about what an app syncs: overview, schema, tables, API reference.
+
+use std::iter;
+
+use syncline_web::pages::{docs::*, overview::*, schema::*, tables::*, values::*};
+use time::Duration;
+
+use super::*;
+
+pub fn samples() -> Vec<Sample> {
+    [overview(), schema(), tables(), docs()].concat()
+}
+
+fn figures(shell: Shell, setup: Setup, many: i64) -> Figures {
+    Figures {
+        shell: shell.at(Area::Overview),
+        setup,
+        status: Status {
+            tone: Tone::Good,
+            label: "Syncing".into(),
+            sentence: "2 devices were seen in the last hour, and none of them needs attention.".into(),
+        },
+        users: many,
+        devices: many * 3,
+        devices_today: many / 2,
+        tables: 4,
+        bundles_today: many * 1_203,
+        open_conflicts: many / 7,
+        open_rejections: many / 9,
+        last_commit_at: (many > 0).then(|| ago(Duration::seconds(34))),
+    }
+}
+
+fn overview() -> Vec<Sample> {
+    let page = |shell: Shell, setup, many, tables: &[(&str, &str)]| OverviewPage {
+        shell: shell.clone().at(Area::Overview),
+        base_url: BASE_URL.into(),
+        figures: figures(shell, setup, many),
+        quick_start: QuickStart {
+            base_url: BASE_URL.into(),
+            logical_schema: "main".into(),
+            tables: tables.iter().map(|(table, key)| ((*table).into(), (*key).into())).collect(),
+            numbers_profile: false,
+        },
+    };
+    let setup = |has_tables, has_key, has_device| Setup { has_tables, has_key, has_device };
+    let tables = [("site", "id"), ("observation", "id")];
+    vec![
+        sample("overview", &page(app_shell(), setup(true, true, true), 128, &tables)),
+        sample("overview-new", &page(app_shell(), setup(false, false, false), 0, &[])),
+        sample("overview-waiting", &page(app_shell(), setup(true, true, false), 0, &tables)),
+        sample(
+            "overview-extreme",
+            &page(extreme_shell(), setup(true, true, true), 98_765_432, &[(LONG, "id")]),
+        ),
+    ]
+}
+
+fn column(name: &str, declared: &str, ty: &str) -> ColumnShape {
+    ColumnShape {
+        name: name.into(),
+        declared: (!declared.is_empty()).then(|| declared.into()),
+        ty: ty.into(),
+        nullable: true,
+        ..ColumnShape::default()
+    }
+}
+
+fn observation(declared: bool) -> TableShape {
+    let as_declared = |text: &'static str| if declared { text } else { "" };
+    let mut columns = vec![
+        column("id", as_declared("BLOB"), "uuid"),
+        column("site_id", as_declared("BLOB"), "uuid"),
+        column("species", as_declared("TEXT"), "text"),
+        column("count", as_declared("INTEGER"), "bigint"),
+        column("confirmed", as_declared("BOOLEAN"), "boolean"),
+        column("seen_at", as_declared("DATETIME"), "text"),
+    ];
+    columns[0].is_key = true;
+    columns[0].nullable = false;
+    columns[1].reference = Some(ForeignKey { table: "site".into(), on_delete: Some("cascade".into()) });
+    columns[4].default = Some("false".into());
+    columns[5].is_new = declared;
+    TableShape {
+        name: "observation".into(),
+        is_new: false,
+        columns,
+        rules: vec!["UNIQUE (site_id, species)".into(), "CHECK (count >= 0)".into()],
+    }
+}
+
+/// 40 columns with names that are not of this world.
+fn wide() -> TableShape {
+    let columns = (0..40)
+        .map(|number| column(&format!("{}_{number}", &LONG[..24]), HOSTILE, "timestamp without time zone"));
+    let mut columns: Vec<_> = columns.chain(iter::once(column(RIGHT_TO_LEFT, HOSTILE, "text"))).collect();
+    columns[3].reference = Some(ForeignKey { table: LONG.into(), on_delete: None });
+    columns[4].default = Some(HOSTILE.into());
+    TableShape {
+        name: format!("{LONG}{HOSTILE}"),
+        is_new: true,
+        columns,
+        rules: vec![LONG.into(), HOSTILE.into()],
+    }
+}
+
+fn schema() -> Vec<Sample> {
+    let ddl = "CREATE TABLE observation (\n  id BLOB PRIMARY KEY NOT NULL,\n  count INTEGR,\n  seen_at DATETIME\n);";
+    let published = Published {
+        version: 2,
+        at: ago(Duration::days(4)),
+        by: "maya@fieldnotes.example".into(),
+        tables: vec![observation(false)],
+        ddl: ddl.into(),
+    };
+    let page = |shell: Shell, published, ddl: &str, outcome| SchemaPage {
+        shell: shell.at(Area::Schema),
+        published,
+        form: SchemaForm { ddl: ddl.into(), ..SchemaForm::default() },
+        outcome,
+    };
+    let problems = vec![
+        Problem {
+            place: Some(Place::new(ddl, 3, 9)),
+            reason: "INTEGR is no type that SQLite or PostgreSQL knows".into(),
+            remedy: "Use INTEGER, REAL, TEXT, BLOB, BOOLEAN or NUMERIC.".into(),
+        },
+        Problem {
+            place: None,
+            reason: "column species of observation would be dropped, but devices with the older app version still send it".into(),
+            remedy: "Keep the column; new app versions may leave it alone.".into(),
+        },
+    ];
+    let preview = |tables, notes: usize| {
+        Outcome::Preview(Box::new(Preview {
+            dialect: "SQLite".into(),
+            base_version: 2,
+            next_version: 3,
+            changes: vec!["Adds column seen_at to observation".into(), "Adds an index on observation (site_id)".into()],
+            devices: "Devices built for version 2 go on syncing with the tables and columns they know. New builds use version 3.".into(),
+            tables,
+            warnings: vec![Remark { line: 5, text: "DATETIME becomes text, because devices write nanoseconds and PostgreSQL keeps microseconds.".into() }],
+            notes: (0..notes).map(|_| Remark { line: 9, text: HOSTILE.into() }).collect(),
+        }))
+    };
+    vec![
+        sample("schema-empty", &page(app_shell(), None, "", Outcome::None)),
+        sample("schema", &page(app_shell(), Some(published.clone()), "", Outcome::None)),
+        sample("schema-refused", &page(app_shell(), Some(published), ddl, Outcome::Refused(problems))),
+        sample("schema-preview", &page(app_shell(), None, ddl, preview(vec![observation(true)], 2))),
+        sample("schema-extreme", &page(extreme_shell(), None, HOSTILE, preview(vec![wide()], 40))),
+    ]
+}
+
+fn grid(shell: Shell, shape: &TableShape, rows: Vec<GridRow>) -> RowGrid {
+    let columns =
+        shape.columns.iter().map(|column| GridColumn { name: column.name.clone(), ty: column.ty.clone() });
+    RowGrid {
+        shell,
+        table: shape.name.clone(),
+        columns: columns.collect(),
+        rows,
+        next: Some("?after=x".into()),
+    }
+}
+
+fn grid_row(number: i64, scope: &str, values: Vec<Value>) -> GridRow {
+    GridRow {
+        scope: scope.into(),
+        key: format!("0197f0c2-a4f8-7c3e-b1d2-f60a9be4{number:04}"),
+        version: 40 + number,
+        changed_at: Some(ago(Duration::hours(number))),
+        values,
+    }
+}
+
+fn tables() -> Vec<Sample> {
+    let row = |name: &str, parents: &[&str], rows| TableRow {
+        name: name.into(),
+        key_column: "id".into(),
+        key_kind: "uuid".into(),
+        columns: 6,
+        parents: parents.iter().map(|parent| (*parent).into()).collect(),
+        rows,
+        bytes: rows * 312,
+    };
+    let list =
+        |schema_version, tables| TablesPage { shell: app_shell().at(Area::Tables), schema_version, tables };
+    let page = |shell: Shell, shape: TableShape, rows: Vec<GridRow>, scope: &str| TablePage {
+        grid: grid(shell.clone(), &shape, rows),
+        shell: shell.at(Area::Tables),
+        shape,
+        rows: 128_440,
+        scope: scope.into(),
+        is_continued: false,
+    };
+    let values = |number: i64| {
+        vec![
+            Value::text(&format!("0197f0c2-a4f8-7c3e-b1d2-f60a9be4{number:04}")),
+            Value::text("0197f0c2-a4f8-7c3e-b1d2-f60a9be40001"),
+            Value::text(["Erithacus rubecula", "Parus major", ""][(number % 3) as usize]),
+            if number % 4 == 0 { Value::Null } else { Value::text(&number.to_string()) },
+            Value::text("true"),
+            Value::text("2026-07-15T11:58:04Z"),
+        ]
+    };
+    let rows = (1..=14).map(|number| grid_row(number, "ada@example.org", values(number))).collect();
+    let extreme = [
+        Value::text(&LONG.repeat(9)),
+        Value::Binary { bytes: 123_456_789 },
+        Value::text(HOSTILE),
+        Value::text(RIGHT_TO_LEFT),
+    ];
+    let extreme = vec![
+        grid_row(1, RIGHT_TO_LEFT, extreme.iter().cycle().take(41).cloned().collect()),
+        grid_row(2, HOSTILE, vec![Value::Null; 41]),
+    ];
+    vec![
+        sample(
+            "tables",
+            &list(
+                3,
+                vec![
+                    row("site", &[], 312),
+                    row("observation", &["site"], 128_440),
+                    row(LONG, &["site", "observation"], 0),
+                ],
+            ),
+        ),
+        sample("tables-empty", &list(0, vec![])),
+        sample("table", &page(app_shell(), observation(false), rows, "")),
+        sample("table-empty", &page(app_shell(), observation(false), vec![], "nobody")),
+        sample("table-extreme", &page(extreme_shell(), wide(), extreme, HOSTILE)),
+    ]
+}
+
+fn docs() -> Vec<Sample> {
+    let document = include_str!("../../../openapi/syncline.json").replace("/t/{tenant}/{app}", "");
+    let mut document: serde_json::Value =
+        serde_json::from_str(&document).expect("the committed document is JSON");
+    document["servers"][0]["url"] = BASE_URL.into();
+    let page = |reference| DocsPage {
+        shell: app_shell().at(Area::Docs),
+        base_url: BASE_URL.into(),
+        document_url: format!("{BASE_URL}/openapi.json"),
+        reference,
+    };
+    vec![sample("docs", &page(Reference::read(&document))), sample("docs-empty", &page(Reference::default()))]
+}
