@@ -95,7 +95,9 @@ pub struct TablePage {
 #[template(path = "tables/_rows.html")]
 pub struct RowGrid {
     pub shell: Shell,
-    pub table: String,
+    /// The sync key, which stands first in every row.
+    pub key: GridColumn,
+    /// The other columns.
     pub columns: Vec<GridColumn>,
     /// In order of scope and key.
     pub rows: Vec<GridRow>,
