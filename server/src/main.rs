@@ -35,6 +35,11 @@ enum Command {
     Serve,
     /// Bring the database to this version's schema, and stop. `serve` does it too.
     Migrate,
+    /// Make or complete a tenant, its owner, an app, tables and keys; print them as one JSON object.
+    ///
+    /// Can be repeated: what is there stays as it is. The keys are in the output of the run that makes them, and
+    /// nowhere else.
+    Provision(commands::provision::Arguments),
     /// Print the API's specification (OpenAPI, JSON).
     Openapi,
 }
@@ -58,6 +63,7 @@ async fn run(command_line: CommandLine) -> anyhow::Result<()> {
     match command_line.command.unwrap_or(Command::Serve) {
         Command::Serve => commands::serve::run(settings(file)?).await,
         Command::Migrate => commands::migrate::run(&settings(file)?).await,
+        Command::Provision(arguments) => commands::provision::run(&settings(file)?, arguments).await,
         Command::Openapi => Ok(commands::openapi::run()?),
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod migrate;
 pub(crate) mod openapi;
+pub(crate) mod provision;
 pub(crate) mod serve;
 
 use anyhow::Context;
