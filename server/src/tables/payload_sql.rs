@@ -7,7 +7,7 @@
 //! The expressions call functions of `pg_catalog` by their bare names and depend on no setting but
 //! `extra_float_digits` being above 0, which every connection and every capture function sees to.
 
-use std::{cmp::Ordering, fmt::Write as _};
+use std::cmp::Ordering;
 
 use super::{
     ident::{Ident, SCOPE_COLUMN, quote_literal},
@@ -93,7 +93,7 @@ fn object_expression(row: RowSource<'_>, columns: &[ColumnSpec], form: Form) -> 
     let mut sorted: Vec<&ColumnSpec> = columns.iter().collect();
     sorted.sort_by(|a, b| member_order(row.profile, &a.name, &b.name));
 
-    let mut sql = String::new();
+    let mut pieces: Vec<String> = Vec::new();
     // Text that is the same for every row: joined, so that there is one literal between two values.
     let mut constant = String::from("{");
     for (i, column) in sorted.iter().enumerate() {
@@ -109,21 +109,29 @@ fn object_expression(row: RowSource<'_>, columns: &[ColumnSpec], form: Form) -> 
                 "" => value,
                 quote => format!("'{quote}' || {value} || '{quote}'"),
             };
-            push_piece(&mut sql, &constant, &format!("coalesce({value}, 'null')"));
+            pieces.extend([quote_literal(&constant), format!("coalesce({value}, 'null')")]);
             constant.clear();
         } else {
             constant.push_str(quote);
-            push_piece(&mut sql, &constant, &value);
+            pieces.extend([quote_literal(&constant), value]);
             constant = quote.to_owned();
         }
     }
     constant.push('}');
-    let _ = write!(sql, "{}", quote_literal(&constant));
-    sql
+    pieces.push(quote_literal(&constant));
+    concatenated(&pieces)
 }
 
-fn push_piece(sql: &mut String, constant: &str, value: &str) {
-    let _ = write!(sql, "{} || {value} || ", quote_literal(constant));
+/// All pieces, joined in halves: one after the other, each step would copy all that came before.
+fn concatenated(pieces: &[String]) -> String {
+    match pieces {
+        [piece] => piece.clone(),
+        [left, right] => format!("{left} || {right}"),
+        _ => {
+            let (left, right) = pieces.split_at(pieces.len() / 2);
+            format!("({}) || ({})", concatenated(left), concatenated(right))
+        }
+    }
 }
 
 /// RFC 8785 sorts members by UTF-16 code units, Go by bytes. They differ only beyond U+FFFF.
