@@ -10,6 +10,7 @@ mod constraint;
 pub mod ddl;
 pub mod engine_schema;
 pub mod ident;
+pub mod inspect;
 pub mod payload_sql;
 pub mod plan;
 pub mod publish;

@@ -36,7 +36,7 @@ pub struct Refusal {
     pub table: Ident,
     /// The column concerned, where it is about one.
     pub column: Option<Ident>,
-    /// A sentence: what is not possible, and why.
+    /// A sentence without its full stop: what is not possible, and why.
     pub reason: String,
     /// A sentence: what to do instead.
     pub remedy: String,

@@ -1,12 +1,11 @@
-//! Publishing a schema version: seeing beforehand what a text would do, running the plan, recording what it made.
+//! Publishing a schema version: running a plan, and recording what it made.
 
 use sqlx::{AssertSqlSafe, types::Json};
 use time::OffsetDateTime;
 
 use super::{
-    ddl::{self, Dialect, ParsedSchema, Problem},
     payload_sql::hash_string,
-    plan::{self, Change, Plan, Refusal},
+    plan::{Change, Plan},
     render,
     spec::{AppSpec, TableSpec, WireProfile},
 };
@@ -14,31 +13,6 @@ use crate::{
     ids::{AppId, SchemaName},
     ops::database::{AppPool, AppTx, in_schema},
 };
-
-/// What publishing a text would do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Preview {
-    pub parsed: ParsedSchema,
-    pub plan: Plan,
-}
-
-/// Why a text cannot be published.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PreviewError {
-    /// The text itself; each with its place.
-    #[error("the text cannot be read as tables that sync")]
-    Problems(Vec<Problem>),
-    /// What it would change about tables that devices already use.
-    #[error("the text would break devices that have an older version")]
-    Refusals(Vec<Refusal>),
-}
-
-/// Read `text` as what the app is to sync from now on. `dialect`: None finds out.
-pub fn preview(current: &AppSpec, text: &str, dialect: Option<Dialect>) -> Result<Preview, PreviewError> {
-    let parsed = ddl::parse(text, dialect, current).map_err(PreviewError::Problems)?;
-    let plan = plan::plan(current, parsed.tables.clone()).map_err(PreviewError::Refusals)?;
-    Ok(Preview { parsed, plan })
-}
 
 /// Who publishes what, for the record.
 #[derive(Debug, Clone)]

@@ -79,7 +79,7 @@ fn problem_line(problem: &Problem) -> String {
 fn refusal_line(refusal: &Refusal) -> String {
     let Refusal { table, column, reason, remedy } = refusal;
     let column = column.as_ref().map(|column| format!(", column {column}")).unwrap_or_default();
-    format!("table {table}{column}: {reason} {remedy}")
+    format!("table {table}{column}: {reason}. {remedy}")
 }
 
 fn lines(lines: impl Iterator<Item = String>) -> String {

@@ -5,6 +5,7 @@
 //! counterpart is a [`Problem`] with its place, the reason and a way out; whatever is left to the devices is a remark.
 
 mod checks;
+mod columns;
 mod defaults;
 mod draft;
 mod reader;

@@ -319,10 +319,9 @@ fn hostile_texts_are_refused_quickly() {
     ];
     for text in texts {
         let started = std::time::Instant::now();
-        let problems = problems(&text);
-        let first = &problems[0];
-        println!("{:?} {}:{} {}", started.elapsed(), first.line, first.column, first.reason);
-        assert!(started.elapsed().as_secs() < 5, "{}", &first.reason);
+        let first = &problems(&text)[0];
+        // Most take milliseconds; a machine that is busy with other tests gets time, something quadratic does not.
+        assert!(started.elapsed().as_secs() < 20, "{}", &first.reason);
     }
 }
 

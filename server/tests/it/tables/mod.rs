@@ -2,6 +2,7 @@
 
 mod capture;
 mod ddl;
+mod inspect;
 mod publish;
 mod support;
 mod values;

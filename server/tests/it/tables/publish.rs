@@ -10,7 +10,7 @@ use syncline::{
         ddl, engine_schema,
         ident::Ident,
         plan::{self, Change, Refusal},
-        publish::{self, PreviewError, Publication, PublishError},
+        publish::{self, Publication, PublishError},
         render,
         spec::{AppSpec, WireProfile},
     },
@@ -42,11 +42,7 @@ fn main_spec() -> AppSpec {
 }
 
 fn planned(current: &AppSpec, ddl: &str) -> Result<plan::Plan, Vec<Refusal>> {
-    match publish::preview(current, ddl, None) {
-        Ok(preview) => Ok(preview.plan),
-        Err(PreviewError::Refusals(refusals)) => Err(refusals),
-        Err(PreviewError::Problems(problems)) => panic!("{problems:#?}"),
-    }
+    plan::plan(current, ddl::parse(ddl, None, current).unwrap().tables)
 }
 
 #[test]

@@ -7,7 +7,7 @@ use syncline::{
     ops::database::{AppTx, Databases},
     tables::{
         catalog::AppCatalog,
-        engine_schema,
+        ddl, engine_schema,
         ident::Ident,
         plan,
         publish::{self, Publication, PublishError},
@@ -54,9 +54,10 @@ impl TestTables {
 
     /// Publish CREATE TABLE text on top of what the app has.
     pub(super) async fn publish(&self, ddl: &str) -> Result<AppCatalog, PublishError> {
-        let preview = publish::preview(&self.catalog().await.spec(), ddl, None).unwrap();
+        let current = self.catalog().await.spec();
+        let plan = plan::plan(&current, ddl::parse(ddl, None, &current).unwrap().tables).unwrap();
         let publication = Publication { ddl, by: "test", at: AT };
-        publish::publish(&self.databases.apps, self.app, self.profile, &preview.plan, &publication).await?;
+        publish::publish(&self.databases.apps, self.app, self.profile, &plan, &publication).await?;
         Ok(self.catalog().await)
     }
 

@@ -1,0 +1,187 @@
+//! Looking at an app's rows: how many there are, and which. For people, so every answer is bounded.
+
+use sqlx::AssertSqlSafe;
+
+use super::{
+    catalog::{AppCatalog, CatalogTable},
+    ident::SCOPE_COLUMN,
+    payload_sql,
+    spec::KeyKind,
+};
+use crate::{
+    ids::ScopeId,
+    ops::database::{AppPool, AppTx},
+};
+
+/// How many live rows a table has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct RowCount {
+    pub table_no: i32,
+    pub rows: i64,
+    /// False: too many to count for a page; `rows` is what PostgreSQL estimates, or at least [`COUNTED_ROWS`].
+    pub exact: bool,
+}
+
+/// Rows of one table are counted up to this number.
+pub const COUNTED_ROWS: i64 = 20_000;
+
+/// A row is shown with its payload up to this many bytes.
+pub const SHOWN_PAYLOAD_BYTES: i64 = 64 * 1024;
+
+/// One row of a table.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct BrowsedRow {
+    pub scope: ScopeId,
+    /// The sync key as text.
+    pub key: String,
+    /// The bundle that last touched the row. None: written by a transaction that has not been sealed, which cannot be
+    /// seen from outside, or before the engine's triggers were there.
+    pub row_version: Option<i64>,
+    /// The JSON object that clients get; None when it is longer than [`SHOWN_PAYLOAD_BYTES`].
+    pub payload: Option<String>,
+    /// Bytes of the whole payload.
+    pub payload_bytes: i32,
+}
+
+/// Where a page of rows begins: after this row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowCursor {
+    pub scope: ScopeId,
+    pub key: String,
+}
+
+/// The number of rows of every table, in all scopes or in one, in the order of the tables' numbers.
+pub async fn row_counts(
+    apps: &AppPool,
+    app: &AppCatalog,
+    scope: Option<&ScopeId>,
+) -> Result<Vec<RowCount>, sqlx::Error> {
+    if app.tables().is_empty() {
+        return Ok(Vec::new());
+    }
+    let counts: Vec<String> =
+        app.tables().iter().map(|table| count_sql(app, table, scope.is_some())).collect();
+    let mut tx = apps.begin(&app.schema).await?;
+    let query =
+        sqlx::query_as(AssertSqlSafe(counts.join("\nunion all\n"))).persistent(false).bind(COUNTED_ROWS);
+    let query = match scope {
+        Some(scope) => query.bind(scope),
+        None => query,
+    };
+    query.fetch_all(&mut *tx).await
+}
+
+/// `$1` is the bound, `$2` the scope if there is one.
+fn count_sql(app: &AppCatalog, table: &CatalogTable, of_scope: bool) -> String {
+    let name = format!("{}.{}", app.schema, table.name().quoted());
+    let (filter, estimate) = if of_scope {
+        (format!(" where r.{SCOPE_COLUMN} = $2"), "$1".to_owned())
+    } else {
+        let relation = super::ident::quote_literal(&name);
+        (
+            String::new(),
+            format!(
+                "(select greatest(c.reltuples::bigint, $1) from pg_class c where c.oid = {relation}::regclass)"
+            ),
+        )
+    };
+    format!(
+        "select {no}::integer as table_no, case when n.rows > $1 then {estimate} else n.rows end as rows, \
+         n.rows <= $1 as exact from (select count(*) as rows from (select from {name} r{filter} limit $1 + 1) l) n",
+        no = table.table_no()
+    )
+}
+
+/// A page of a table's rows, by scope and key, at most `limit`: those of one scope, or of all.
+pub async fn rows(
+    apps: &AppPool,
+    app: &AppCatalog,
+    table: &CatalogTable,
+    scope: Option<&ScopeId>,
+    after: Option<&RowCursor>,
+    limit: i64,
+) -> Result<Vec<BrowsedRow>, sqlx::Error> {
+    // The cursor may come from a link that somebody has edited.
+    let after = after.filter(|cursor| is_key(table, &cursor.key));
+    let key = format!("r.{}", table.key().column.quoted());
+    let mut conditions = Vec::new();
+    match (scope, after) {
+        (Some(_), Some(_)) => {
+            conditions.push(format!("r.{SCOPE_COLUMN} = $2 and {key} > $3{}", key_cast(table)))
+        }
+        (Some(_), None) => conditions.push(format!("r.{SCOPE_COLUMN} = $2")),
+        (None, Some(_)) => {
+            conditions.push(format!("(r.{SCOPE_COLUMN}, {key}) > ($2, $3{})", key_cast(table)));
+        }
+        (None, None) => {}
+    }
+    let sql = rows_sql(app, table, &conditions, &format!("order by r.{SCOPE_COLUMN}, {key} limit $1"));
+    let mut tx = apps.begin(&app.schema).await?;
+    let query = sqlx::query_as(AssertSqlSafe(sql)).persistent(false).bind(limit);
+    let query = match (scope, after) {
+        (Some(scope), Some(after)) => query.bind(scope).bind(&after.key),
+        (Some(scope), None) => query.bind(scope),
+        (None, Some(after)) => query.bind(&after.scope).bind(&after.key),
+        (None, None) => query,
+    };
+    query.fetch_all(&mut *tx).await
+}
+
+/// One row; None if there is none, or the key is none of this table's.
+pub async fn row(
+    tx: &mut AppTx,
+    app: &AppCatalog,
+    table: &CatalogTable,
+    scope: &ScopeId,
+    key: &str,
+) -> Result<Option<BrowsedRow>, sqlx::Error> {
+    if !is_key(table, key) {
+        return Ok(None);
+    }
+    let column = table.key().column.quoted();
+    let condition = format!("r.{SCOPE_COLUMN} = $1 and r.{column} = $2{}", key_cast(table));
+    sqlx::query_as(AssertSqlSafe(rows_sql(app, table, &[condition], "")))
+        .persistent(false)
+        .bind(scope)
+        .bind(key)
+        .fetch_optional(&mut **tx)
+        .await
+}
+
+fn rows_sql(app: &AppCatalog, table: &CatalogTable, conditions: &[String], tail: &str) -> String {
+    let condition = match conditions {
+        [] => String::new(),
+        conditions => format!(" where {}", conditions.join(" and ")),
+    };
+    format!(
+        "select n.scope, n.key, v.row_version, \
+             case when octet_length(n.payload) <= {SHOWN_PAYLOAD_BYTES} then n.payload end as payload, \
+             octet_length(n.payload) as payload_bytes \
+         from ( \
+             select {scope} as scope, {key} as key, {payload} as payload, row_number() over () as position \
+             from (select r.* from {schema}.{name} r{condition} {tail}) r \
+         ) n \
+         left join {schema}._sync_row v on v.scope_id = n.scope and v.table_no = {no} and v.key = n.key \
+         order by n.position",
+        scope = payload_sql::scope_expression("r"),
+        key = payload_sql::key_expression("r", table.key()),
+        payload = app.payload_sql(table, "r"),
+        schema = app.schema,
+        name = table.name().quoted(),
+        no = table.table_no(),
+    )
+}
+
+fn key_cast(table: &CatalogTable) -> &'static str {
+    match table.key().kind {
+        KeyKind::Uuid => "::uuid",
+        KeyKind::Text => "",
+    }
+}
+
+fn is_key(table: &CatalogTable, key: &str) -> bool {
+    match table.key().kind {
+        KeyKind::Uuid => uuid::Uuid::try_parse(key).is_ok(),
+        KeyKind::Text => !key.contains('\0'),
+    }
+}
