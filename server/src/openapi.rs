@@ -33,6 +33,8 @@ const APP_PREFIX: &str = "/t/{tenant}/{app}";
         control::api_keys::list,
         control::api_keys::issue,
         control::api_keys::revoke,
+        control::schema::publish,
+        control::schema::read,
         control::tokens::mint,
         sync::capabilities::capabilities,
         sync::committed_rows::committed_rows,

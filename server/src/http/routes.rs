@@ -43,6 +43,7 @@ fn for_tenants_servers() -> Router<Syncline> {
         .route("/t/{tenant}/{app}/auth/token", post(control::tokens::mint))
         .route("/t/{tenant}/{app}/api/keys", get(control::api_keys::list).post(control::api_keys::issue))
         .route("/t/{tenant}/{app}/api/keys/{key}", delete(control::api_keys::revoke))
+        .route("/t/{tenant}/{app}/api/schema", get(control::schema::read).post(control::schema::publish))
 }
 
 /// End users' devices, by bearer token: the oversync protocol.

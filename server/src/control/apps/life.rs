@@ -85,8 +85,8 @@ pub enum DeleteAppError {
 }
 
 impl ControlPlane {
-    /// Make an app with its schema, role and engine tables. One of the same slug whose creation was interrupted is
-    /// taken over and completed with what is asked now.
+    /// Make an app with its schema, role and engine tables. If the same was asked before and interrupted, it is
+    /// completed.
     pub async fn create_app(
         &self,
         actor: &Actor,
@@ -95,23 +95,18 @@ impl ControlPlane {
     ) -> Result<App, CreateAppError> {
         let app = match self.begin_app(actor, tenant, new).await {
             Err(CreateAppError::SlugTaken) => {
-                let adopted = self.adopt_interrupted(tenant, new).await?;
-                return self.complete_app(&adopted.ok_or(CreateAppError::SlugTaken)?, true).await;
+                self.interrupted(tenant, new).await?.ok_or(CreateAppError::SlugTaken)?
             }
             begun => begun?,
         };
-        self.complete_app(&app, false).await
+        self.complete_app(&app).await
     }
 
-    /// Make schema and role of an app that is `creating`, and put it in use. Whoever comes second finds it done. With
-    /// `anew`, what an earlier attempt left (perhaps of another wire profile) is removed first.
-    async fn complete_app(&self, app: &App, anew: bool) -> Result<App, CreateAppError> {
+    /// Make schema and role of an app that is `creating`, and put it in use. Whoever comes second finds it done.
+    async fn complete_app(&self, app: &App) -> Result<App, CreateAppError> {
         let mut tx = self.pool.begin().await?;
         let mut app = locked(&mut tx, app.app_id).await?.ok_or(sqlx::Error::RowNotFound)?;
         if app.state == AppState::Creating {
-            if anew {
-                engine_schema::drop(&self.apps, app.app_id).await?;
-            }
             engine_schema::create(&self.apps, app.app_id, app.profile, self.clock.now()).await?;
             sqlx::query("update platform.app set state = 'ready' where app_id = $1")
                 .bind(app.app_id)
@@ -167,7 +162,7 @@ impl ControlPlane {
         for app in apps {
             let outcome: Result<(), Box<dyn std::error::Error + Send + Sync>> = match app.state {
                 AppState::Deleting => self.remove_app(&Actor::Command, app.app_id).await.map_err(Into::into),
-                _ => self.complete_app(&app, false).await.map(drop).map_err(Into::into),
+                _ => self.complete_app(&app).await.map(drop).map_err(Into::into),
             };
             match outcome {
                 Ok(()) => completed += 1,
@@ -222,13 +217,14 @@ impl ControlPlane {
         Ok(app)
     }
 
-    /// An app of that slug that is `creating`, with what is asked for now; None if the slug belongs to a living app.
-    async fn adopt_interrupted(&self, tenant: &Tenant, new: &NewApp) -> Result<Option<App>, sqlx::Error> {
+    /// The app that was asked for in the same words and is still `creating`; None if the slug is another's.
+    async fn interrupted(&self, tenant: &Tenant, new: &NewApp) -> Result<Option<App>, sqlx::Error> {
         sqlx::query_as(concat!(
-            "update platform.app a set name = $3, wire_profile = $4, logical_schema = $5
-             where a.tenant_id = $1 and a.slug = $2 and a.state = 'creating'
-             returning ",
-            app_columns!()
+            "select ",
+            app_columns!(),
+            " from platform.app a
+              where a.tenant_id = $1 and a.slug = $2 and a.state = 'creating'
+                and a.name = $3 and a.wire_profile = $4 and a.logical_schema = $5"
         ))
         .bind(tenant.tenant_id)
         .bind(&new.slug)

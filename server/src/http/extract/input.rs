@@ -127,10 +127,22 @@ pub fn parse_json<T: DeserializeOwned>(body: &[u8], code: &'static str) -> Resul
     }
     serde_json::from_str(text).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => {
-            refuse(format!("The body is not what is expected: {}.", brief(&error)))
+            refuse(format!("The body is not what is expected{}: {}.", place::<T>(text), brief(&error)))
         }
         _ => refuse(format!("The body is not valid JSON: {}.", brief(&error))),
     })
+}
+
+/// ` at rows[3].op`: which member of a body that is no `T` is the wrong one. Nothing for the body as a whole.
+fn place<T: DeserializeOwned>(text: &str) -> String {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Err(error) if error.path().iter().next().is_some() => {
+            let path = error.path().to_string();
+            format!(" at {}", path.chars().take(200).collect::<String>())
+        }
+        _ => String::new(),
+    }
 }
 
 /// An error's text without its middle if it quotes a long input.
