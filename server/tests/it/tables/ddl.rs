@@ -2,11 +2,70 @@
 
 use std::fmt::Write;
 
+use proptest::prelude::*;
 use syncline::tables::{
     ddl::{self, Dialect, Problem},
     ident::Ident,
     spec::AppSpec,
 };
+
+pub(super) const SQLITE: &str = "PRAGMA foreign_keys = ON;
+         BEGIN TRANSACTION;
+         -- People
+         CREATE TABLE IF NOT EXISTS \"Users\" (
+             id BLOB PRIMARY KEY NOT NULL,
+             name VARCHAR(40) NOT NULL DEFAULT 'new',
+             email TEXT COLLATE NOCASE,
+             age INTEGER CHECK (age >= 0 AND age < 200),
+             score REAL DEFAULT -1.50,
+             balance DECIMAL(10, 2) NOT NULL DEFAULT 0,
+             is_admin BOOLEAN NOT NULL DEFAULT FALSE CHECK (is_admin IN (0, 1)),
+             avatar BLOB DEFAULT x'00FF',
+             created_at DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP,
+             updated_at TEXT DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+             seen INT DEFAULT (unixepoch()),
+             token TEXT DEFAULT (hex(randomblob(8))),
+             big UNSIGNED BIG INT,
+             alias VARYING CHARACTER(255)
+         ) WITHOUT ROWID, STRICT;
+         CREATE TABLE [notes] (
+             `id` text not null,
+             user_id BLOB NOT NULL REFERENCES users ON DELETE CASCADE ON UPDATE CASCADE,
+             parent_id TEXT REFERENCES notes(id) ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED,
+             kind TEXT NOT NULL DEFAULT \"plain\" CHECK (kind IN ('plain', 'todo') OR kind IS NULL),
+             title TEXT CHECK (length(trim(title)) BETWEEN 1 AND 80),
+             CONSTRAINT pk PRIMARY KEY (id),
+             UNIQUE (user_id, title) ON CONFLICT REPLACE,
+             CHECK (NOT (kind = 'todo' AND title ISNULL))
+         );
+         CREATE UNIQUE INDEX notes_by_title ON notes (title, kind DESC);
+         CREATE INDEX notes_by_kind ON notes (kind);
+         CREATE INDEX notes_lower ON notes (lower(title));
+         COMMIT;";
+
+pub(super) const POSTGRESQL: &str = "SET statement_timeout = 0;
+         SELECT pg_catalog.set_config('search_path', '', false);
+         CREATE TABLE public.projects (
+             id uuid DEFAULT gen_random_uuid() NOT NULL,
+             name character varying(40) NOT NULL,
+             code char(3),
+             budget numeric(12,2) DEFAULT 0.00,
+             ratio real, weight double precision, f float(53),
+             n2 smallint DEFAULT '7'::smallint, n4 integer, n8 bigint,
+             meta json DEFAULT '{}', extra jsonb DEFAULT '[]'::jsonb,
+             starts_on date DEFAULT CURRENT_DATE, at time, local timestamp(3) DEFAULT '2024-05-06 07:08:09',
+             created_at timestamp with time zone DEFAULT now() NOT NULL,
+             logo bytea DEFAULT '\\x00ff'
+         );
+         ALTER TABLE ONLY public.projects ADD CONSTRAINT projects_pkey PRIMARY KEY (id);
+         ALTER TABLE public.projects OWNER TO someone;
+         CREATE TABLE tasks (
+             id text PRIMARY KEY,
+             project_id uuid NOT NULL,
+             blocked_by text REFERENCES tasks ON DELETE SET DEFAULT ON UPDATE SET NULL,
+             FOREIGN KEY (project_id) REFERENCES projects (id) ON DELETE RESTRICT,
+             CHECK (char_length(id) <= 40 AND id = lower(id))
+         );";
 
 fn nothing() -> AppSpec {
     AppSpec::empty(Ident::parse("main").unwrap())
@@ -70,70 +129,12 @@ fn with_column(column: &str) -> String {
 
 #[test]
 fn an_ordinary_sqlite_schema_is_taken() {
-    insta::assert_snapshot!(taken(
-        "PRAGMA foreign_keys = ON;
-         BEGIN TRANSACTION;
-         -- People
-         CREATE TABLE IF NOT EXISTS \"Users\" (
-             id BLOB PRIMARY KEY NOT NULL,
-             name VARCHAR(40) NOT NULL DEFAULT 'new',
-             email TEXT COLLATE NOCASE,
-             age INTEGER CHECK (age >= 0 AND age < 200),
-             score REAL DEFAULT -1.50,
-             balance DECIMAL(10, 2) NOT NULL DEFAULT 0,
-             is_admin BOOLEAN NOT NULL DEFAULT FALSE CHECK (is_admin IN (0, 1)),
-             avatar BLOB DEFAULT x'00FF',
-             created_at DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP,
-             updated_at TEXT DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-             seen INT DEFAULT (unixepoch()),
-             token TEXT DEFAULT (hex(randomblob(8))),
-             big UNSIGNED BIG INT,
-             alias VARYING CHARACTER(255)
-         ) WITHOUT ROWID, STRICT;
-         CREATE TABLE [notes] (
-             `id` text not null,
-             user_id BLOB NOT NULL REFERENCES users ON DELETE CASCADE ON UPDATE CASCADE,
-             parent_id TEXT REFERENCES notes(id) ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED,
-             kind TEXT NOT NULL DEFAULT \"plain\" CHECK (kind IN ('plain', 'todo') OR kind IS NULL),
-             title TEXT CHECK (length(trim(title)) BETWEEN 1 AND 80),
-             CONSTRAINT pk PRIMARY KEY (id),
-             UNIQUE (user_id, title) ON CONFLICT REPLACE,
-             CHECK (NOT (kind = 'todo' AND title ISNULL))
-         );
-         CREATE UNIQUE INDEX notes_by_title ON notes (title, kind DESC);
-         CREATE INDEX notes_by_kind ON notes (kind);
-         CREATE INDEX notes_lower ON notes (lower(title));
-         COMMIT;"
-    ));
+    insta::assert_snapshot!(taken(SQLITE));
 }
 
 #[test]
 fn an_ordinary_postgresql_schema_is_taken() {
-    insta::assert_snapshot!(taken(
-        "SET statement_timeout = 0;
-         SELECT pg_catalog.set_config('search_path', '', false);
-         CREATE TABLE public.projects (
-             id uuid DEFAULT gen_random_uuid() NOT NULL,
-             name character varying(40) NOT NULL,
-             code char(3),
-             budget numeric(12,2) DEFAULT 0.00,
-             ratio real, weight double precision, f float(53),
-             n2 smallint DEFAULT '7'::smallint, n4 integer, n8 bigint,
-             meta json DEFAULT '{}', extra jsonb DEFAULT '[]'::jsonb,
-             starts_on date DEFAULT CURRENT_DATE, at time, local timestamp(3) DEFAULT '2024-05-06 07:08:09',
-             created_at timestamp with time zone DEFAULT now() NOT NULL,
-             logo bytea DEFAULT '\\x00ff'
-         );
-         ALTER TABLE ONLY public.projects ADD CONSTRAINT projects_pkey PRIMARY KEY (id);
-         ALTER TABLE public.projects OWNER TO someone;
-         CREATE TABLE tasks (
-             id text PRIMARY KEY,
-             project_id uuid NOT NULL,
-             blocked_by text REFERENCES tasks ON DELETE SET DEFAULT ON UPDATE SET NULL,
-             FOREIGN KEY (project_id) REFERENCES projects (id) ON DELETE RESTRICT,
-             CHECK (char_length(id) <= 40 AND id = lower(id))
-         );"
-    ));
+    insta::assert_snapshot!(taken(POSTGRESQL));
 }
 
 #[test]
@@ -322,6 +323,127 @@ fn hostile_texts_are_refused_quickly() {
         let first = &problems(&text)[0];
         // Most take milliseconds; a machine that is busy with other tests gets time, something quadratic does not.
         assert!(started.elapsed().as_secs() < 20, "{}", &first.reason);
+    }
+}
+
+/// Words and signs that mean something in DDL, in any order.
+fn word_salad() -> impl Strategy<Value = String> {
+    let word = prop::sample::select(vec![
+        "CREATE",
+        "TABLE",
+        "INDEX",
+        "UNIQUE",
+        "TRIGGER",
+        "BEGIN",
+        "END",
+        "ALTER",
+        "ADD",
+        "COLUMN",
+        "CONSTRAINT",
+        "t",
+        "id",
+        "x",
+        "TEXT",
+        "BLOB",
+        "INTEGER",
+        "REAL",
+        "NUMERIC",
+        "BOOLEAN",
+        "UUID",
+        "PRIMARY",
+        "KEY",
+        "NOT",
+        "NULL",
+        "DEFAULT",
+        "CHECK",
+        "REFERENCES",
+        "FOREIGN",
+        "ON",
+        "DELETE",
+        "CASCADE",
+        "SET",
+        "CONFLICT",
+        "COLLATE",
+        "NOCASE",
+        "AUTOINCREMENT",
+        "WITHOUT",
+        "ROWID",
+        "STRICT",
+        "GENERATED",
+        "AS",
+        "IN",
+        "BETWEEN",
+        "AND",
+        "OR",
+        "IS",
+        "ISNULL",
+        "length",
+        "abs",
+        "CASE",
+        "WHEN",
+        "(",
+        "(",
+        "(",
+        ")",
+        ")",
+        ")",
+        ",",
+        ",",
+        ";",
+        ".",
+        "=",
+        "<",
+        "+",
+        "-",
+        "*",
+        "/",
+        "||",
+        "::",
+        "1",
+        "1.5",
+        "1e400",
+        "0x1F",
+        "x'00'",
+        "'a'",
+        "\"a\"",
+        "[a]",
+        "`a`",
+        "$$",
+        "--\n",
+        "/*",
+        "*/",
+        "?",
+        "é",
+        "\u{1f600}",
+    ]);
+    prop::collection::vec(word, 0..60).prop_map(|words| words.join(" "))
+}
+
+/// A good table in which one piece has been replaced.
+fn nearly_good() -> impl Strategy<Value = String> {
+    (0..SQLITE.len(), 0..40usize, word_salad()).prop_map(|(at, length, salad)| {
+        let boundary = |mut at: usize| {
+            while !SQLITE.is_char_boundary(at) {
+                at += 1;
+            }
+            at
+        };
+        let (start, end) = (boundary(at), boundary((at + length).min(SQLITE.len())));
+        format!("{}{salad}{}", &SQLITE[..start], &SQLITE[end..])
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in prop_oneof![word_salad(), nearly_good(), any::<String>()]) {
+        for dialect in [None, Some(Dialect::Sqlite), Some(Dialect::Postgresql)] {
+            if let Err(problems) = ddl::parse(&text, dialect, &nothing()) {
+                prop_assert!(!problems.is_empty());
+                prop_assert!(problems.iter().all(|problem| problem.line >= 1 && problem.column >= 1));
+            }
+        }
     }
 }
 

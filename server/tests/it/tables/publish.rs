@@ -135,6 +135,13 @@ async fn versions_are_numbered_and_old_ones_stay_readable() {
     let (rows, _) = app.latest_bundle("a").await;
     assert_eq!(rows[0]["payload"]["phone"], json!(null));
     assert_eq!(rows[0]["payload"]["score"], json!("0.5"));
+
+    // A device of the old version is shown the columns that it knows.
+    let mut tx = app.begin().await;
+    let sql =
+        format!("select {} from {}.users u", old.payload_sql(old.table("users").unwrap(), "u"), old.schema);
+    let payload: String = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *tx).await.unwrap();
+    assert!(!payload.contains("phone") && payload.contains("\"email\":\"x\""));
 }
 
 #[tokio::test]
@@ -227,6 +234,53 @@ async fn an_app_is_made_and_removed_as_often_as_one_likes() {
         .await
         .unwrap();
     assert_eq!(left, 0);
+}
+
+/// What the reader takes, PostgreSQL takes too: types, defaults, checks and references.
+#[tokio::test]
+async fn whatever_is_read_can_be_published_and_written_to() {
+    for profile in [WireProfile::Strings, WireProfile::Numbers] {
+        let app = TestTables::new(profile).await;
+        let catalog = app.publish(super::ddl::SQLITE).await.unwrap();
+        app.sql(
+            "insert into {schema}.users (_sync_scope_id, id) values ('s', gen_random_uuid());
+             insert into {schema}.notes (_sync_scope_id, id, user_id) select 's', 'n', id from {schema}.users",
+        )
+        .await
+        .unwrap();
+        let (rows, _) = app.latest_bundle("s").await;
+        for (row, table) in rows.iter().zip(["users", "notes"]) {
+            let members = row["payload"].as_object().unwrap().len();
+            assert_eq!(members, catalog.table(table).unwrap().columns().len());
+        }
+        let payload = &rows[0]["payload"];
+        assert_eq!((&payload["name"], &payload["is_admin"]), (&json!("new"), &json!(false)));
+        assert_eq!((&payload["avatar"], &payload["token"]), (&json!("AP8="), &json!(null)));
+        assert_eq!(payload["created_at"].as_str().unwrap().len(), "2024-05-06 07:08:09".len());
+        assert_eq!(payload["updated_at"].as_str().unwrap().len(), "2024-05-06T07:08:09.012Z".len());
+
+        let app = TestTables::new(profile).await;
+        app.publish(super::ddl::POSTGRESQL).await.unwrap();
+        app.sql(
+            "insert into {schema}.projects (_sync_scope_id, name, created_at, at)
+             values ('s', 'p', '2024-05-06 07:08:09+00', '07:08:09.25')",
+        )
+        .await
+        .unwrap();
+        let (rows, _) = app.latest_bundle("s").await;
+        let payload = &rows[0]["payload"];
+        assert_eq!(payload["created_at"], json!("2024-05-06T07:08:09Z"));
+        assert_eq!(
+            (&payload["local"], &payload["at"]),
+            (&json!("2024-05-06T07:08:09"), &json!("07:08:09.25"))
+        );
+        assert_eq!((&payload["meta"], &payload["extra"]), (&json!("{}"), &json!("[]")));
+        let (budget, n2) = match profile {
+            WireProfile::Strings => (json!("0.00"), json!("7")),
+            WireProfile::Numbers => (json!(0.0), json!(7)),
+        };
+        assert_eq!((&payload["budget"], &payload["n2"]), (&budget, &n2));
+    }
 }
 
 #[test]
