@@ -10,6 +10,8 @@ create function {schema}._sync_capture(
 language plpgsql as $$
 declare
     v_managed text := current_setting('syncline.scope', true);
+    -- All scopes of a group of pushes, as an array: see 0008_group_commit.sql.
+    v_group text := current_setting('syncline.scopes', true);
     v_count integer := coalesce(cardinality(p_scopes), 0);
     v_effect_no bigint;
 begin
@@ -17,7 +19,11 @@ begin
         return;
     end if;
 
-    if p_scopes <> array_fill(v_managed, array[v_count]) is not false then
+    if v_group <> '' then
+        if not p_scopes <@ v_group::text[] then
+            raise exception 'another scope than those of the group' using errcode = 'cardinality_violation';
+        end if;
+    elsif p_scopes <> array_fill(v_managed, array[v_count]) is not false then
         -- In the order of their ids, so that two such transactions cannot wait for each other here.
         insert into {schema}._sync_scope (scope_id, state, created_at)
         select distinct u.scope_id, 'uninitialized', transaction_timestamp()

@@ -1,11 +1,11 @@
--- The short way of …/commit, for what most pushes are: a few rows of one table that are all inserted, all updated or all
--- deleted. One call, and so one round trip and one transaction, does what _sync_push_open, the server's statements and
+-- The short way of …/commit, for what most pushes are: one row, or a few that are inserted into one table. One call, and so one round trip and one transaction, does what _sync_push_open, the server's statements and
 -- _sync_push_seal do. It either commits, or leaves everything as it was and answers nulls or raises: then the server takes
 -- the long way, which meets the same obstacle and can tell what it is.
 
--- Write rows of one table, JSON objects as they were staged: true if it was done. Replaced, whenever tables are published,
--- by one that knows them (server/src/tables/apply_sql.rs).
-create function {schema}._sync_apply(p_table_no integer, p_op text, p_scope text, p_keys text[], p_rows json)
+-- Write rows of one table, JSON objects as they were staged, each with its scope: true if it was done. Several can be
+-- inserted; only one can be updated or deleted. Replaced, whenever tables are published, by one that knows them
+-- (server/src/tables/apply_sql.rs).
+create function {schema}._sync_apply(p_table_no integer, p_op text, p_scopes text[], p_keys text[], p_rows json)
 returns boolean
 language plpgsql as $$
 begin
@@ -26,12 +26,12 @@ declare
     v_push record;
 begin
     -- The scope first, then the session: a commit of the same session that went ahead has deleted it by now. From here on
-    -- the transaction is the scope's managed writer.
+    -- the transaction is the scope's managed writer. If somebody else is, the long way waits for them.
     select s.state, set_config('syncline.scope', p_scope, true), set_config('syncline.effect_no', '0', true)
     into v_state
     from {schema}._sync_scope s
     where s.scope_id = p_scope
-    for update;
+    for update skip locked;
 
     -- `row_version` and `deleted` are those of the first row; if there are more, all of them are looked at below.
     select p.source_bundle_id, p.request_hash, c.table_nos, c.keys, c.ops, c.base_versions,
@@ -62,26 +62,26 @@ begin
             return;
         end if;
     elsif v_push.table_nos <> array_fill(v_push.table_nos[1], array[v_push.row_count])
-            or v_push.ops <> array_fill(v_push.ops[1], array[v_push.row_count]) then
+            or v_push.ops <> array_fill('I'::text, array[v_push.row_count]) then
         return;
     elsif exists (
         select
-        from unnest(v_push.keys, v_push.base_versions) as u (key, base_version)
+        from unnest((select v_push.keys), (select v_push.base_versions)) as u (key, base_version)
         left join lateral (
             select r.row_version, r.deleted
             from {schema}._sync_row r
             where r.scope_id = p_scope and r.table_no = v_push.table_nos[1] and r.key = u.key
             limit 1
         ) r on true
-        where case
-            when v_push.ops[1] = 'I' then coalesce(r.row_version, 0) <> u.base_version or not coalesce(r.deleted, true)
-            else r.deleted is not false or r.row_version <> u.base_version
-        end
+        where coalesce(r.row_version, 0) <> u.base_version or not coalesce(r.deleted, true)
     ) then
         return;
     end if;
 
-    if not {schema}._sync_apply(v_push.table_nos[1], v_push.ops[1], p_scope, v_push.keys, v_push.rows::json) then
+    if not {schema}._sync_apply(
+        v_push.table_nos[1], v_push.ops[1], array_fill(p_scope, array[v_push.row_count]), v_push.keys,
+        v_push.rows::json
+    ) then
         return;
     end if;
     delete from {schema}._sync_push_chunk c where c.scope_id = p_scope and c.push_id = p_push_id;

@@ -45,6 +45,8 @@ pub struct Engine {
     limits: Arc<LimitsConfig>,
     /// Where commits of one scope wait for each other before they take a connection.
     queues: queue::ScopeQueues,
+    /// Where those who have their scope's turn wait to be committed with others.
+    groups: push::CommitGroups,
     /// Commits under way. They run to their end even if their client goes away.
     tasks: TaskTracker,
     /// Who waits for the next bundle of a scope.
@@ -80,6 +82,7 @@ impl Engine {
             apps,
             clock,
             queues: queue::ScopeQueues::default(),
+            groups: push::CommitGroups::default(),
             tasks: TaskTracker::new(),
             hub: hub::Hub::default(),
             watch_places: watch::Places::new(limits.max_watch_streams),

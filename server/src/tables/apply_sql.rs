@@ -56,12 +56,13 @@ end
     let quote = dollar_quote(&body);
     format!(
         "create or replace function {schema}._sync_apply(\n    \
-         p_table_no integer, p_op text, p_scope text, p_keys text[], p_rows json\n) returns boolean\n\
+         p_table_no integer, p_op text, p_scopes text[], p_keys text[], p_rows json\n) returns boolean\n\
          language plpgsql as {quote}{body}{quote}"
     )
 }
 
 /// What is done to the rows of one table. `offset 0` has each payload taken out of its row once, not once a column.
+/// Rows that exist are reached by their key alone, never by a join, whose plan could scan a table that has grown since.
 fn branch(schema: &SchemaName, table: &TableSpec) -> String {
     let name = format!("{schema}.{}", table.name.quoted());
     let key = table.key.column.quoted();
@@ -81,24 +82,28 @@ fn branch(schema: &SchemaName, table: &TableSpec) -> String {
     if sets.is_empty() {
         sets.push(format!("{key} = t.{key}"));
     }
-    let key_value = columns.iter().find(|column| is_key(&column.name)).map(value);
-    let key_value = key_value.expect("BUG: a table without its key column");
     format!(
         "
         if p_op = 'I' then
             insert into {name} ({SCOPE_COLUMN}{names})
-            select p_scope{values}
-            from (select e.value -> 'payload' as p from json_array_elements(p_rows) as e (value) offset 0) r
+            select p_scopes[r.n]{values}
+            from (
+                select e.n, e.value -> 'payload' as p
+                from json_array_elements(p_rows) with ordinality as e (value, n)
+                offset 0
+            ) r
             where (select count(*) from json_object_keys(r.p)) = {count};
+        elsif cardinality(p_keys) <> 1 then
+            return false;
         elsif p_op = 'U' then
             update {name} as t
             set {sets}
-            from (select e.value -> 'payload' as p from json_array_elements(p_rows) as e (value) offset 0) r
-            where t.{SCOPE_COLUMN} = p_scope and t.{key} = {key_value}
+            from (select p_rows -> 0 -> 'payload' as p offset 0) r
+            where t.{SCOPE_COLUMN} = p_scopes[1] and t.{key} = p_keys[1]::{key_type}
                 and (select count(*) from json_object_keys(r.p)) = {count};
         else
             delete from {name} as t
-            where t.{SCOPE_COLUMN} = p_scope and t.{key} = any (p_keys::{key_type}[]);
+            where t.{SCOPE_COLUMN} = p_scopes[1] and t.{key} = p_keys[1]::{key_type};
         end if;
 ",
         count = columns.len(),

@@ -105,7 +105,7 @@ impl Engine {
         // Before a connection is taken: whoever waits for its scope holds none.
         let turn = self.queues.turn(caller.app.app, &caller.scope).await;
         let turn = turn.map_err(|ScopeBusy| CommitError::Busy)?;
-        let mut attempt = match self.commit_small(caller, push_id).await {
+        let mut attempt = match self.commit_grouped(caller, push_id).await {
             Ok(Some(committed)) => Ok(committed),
             Ok(None) => self.try_commit(caller, push_id).await,
             Err(error) => Err(error.into()),

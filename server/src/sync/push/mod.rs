@@ -4,10 +4,12 @@ mod commit;
 mod commit_small;
 mod create;
 mod delete;
+mod group_commit;
 mod stage;
 
 use crate::ids::{BundleSeq, SourceId};
 
+pub(in crate::sync) use self::group_commit::CommitGroups;
 pub use self::{
     commit::CommitError,
     create::{CreateError, CreatedPush, NewPush},

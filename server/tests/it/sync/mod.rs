@@ -2,3 +2,4 @@
 
 mod connect;
 mod push_commit;
+mod push_short_ways;
