@@ -9,6 +9,7 @@ use crate::{
     control::ControlPlane,
     directory::Directory,
     ids::Chance,
+    jobs,
     ops::{config::Config, database::Databases, lifecycle::Lifecycle},
     sync::{Engine, relay::Relay},
 };
@@ -52,5 +53,15 @@ impl Syncline {
         let (platform, apps) = (self.databases.platform.clone(), self.databases.apps.clone());
         let (relay, stop) = (Relay::new(self.engine.hub().clone(), platform, apps), self.lifecycle.closing());
         self.lifecycle.spawn(relay.run(stop));
+
+        jobs::start(self);
+    }
+
+    /// Wait for the end of what runs beside requests, and close the pools. Call it when no request is open any more.
+    pub async fn end(&self) {
+        self.lifecycle.close();
+        jobs::finish(self).await;
+        self.lifecycle.finished().await;
+        self.databases.close().await;
     }
 }

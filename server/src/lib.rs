@@ -7,6 +7,7 @@ pub mod control;
 pub mod directory;
 pub mod http;
 pub mod ids;
+mod jobs;
 pub mod openapi;
 pub mod ops;
 pub mod sync;

@@ -39,7 +39,7 @@ enum Command {
     ///
     /// Can be repeated: what is there stays as it is. The keys are in the output of the run that makes them, and
     /// nowhere else.
-    Provision(commands::provision::Arguments),
+    Provision(Box<commands::provision::Arguments>),
     /// Print the API's specification (OpenAPI, JSON).
     Openapi,
 }
@@ -63,7 +63,7 @@ async fn run(command_line: CommandLine) -> anyhow::Result<()> {
     match command_line.command.unwrap_or(Command::Serve) {
         Command::Serve => commands::serve::run(settings(file)?).await,
         Command::Migrate => commands::migrate::run(&settings(file)?).await,
-        Command::Provision(arguments) => commands::provision::run(&settings(file)?, arguments).await,
+        Command::Provision(arguments) => commands::provision::run(&settings(file)?, *arguments).await,
         Command::Openapi => Ok(commands::openapi::run()?),
     }
 }

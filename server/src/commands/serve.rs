@@ -14,7 +14,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use super::{Postgres, migrated};
 
-/// How long tasks and connections may take to end when nothing is served any more.
+/// How long tasks and database connections may take to end when nothing is served any more.
 const END_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serve until told to stop. An error means that the server could not start, or that its database is lost.
@@ -46,7 +46,7 @@ async fn serve(config: Config, listener: TcpListener, postgres: &Postgres) -> an
     let databases = migrated(&postgres.url, &config.database).await?;
     let base_url = config.http.base_url();
     let address = config.http.listen;
-    let state = Syncline::new(config, Clock::system(), Chance::system(), databases.clone());
+    let state = Syncline::new(config, Clock::system(), Chance::system(), databases);
     state.lifecycle.follow_signals().context("signals cannot be received")?;
     state.start_tasks();
     if let Some(private) = &postgres.private {
@@ -54,13 +54,9 @@ async fn serve(config: Config, listener: TcpListener, postgres: &Postgres) -> an
     }
     tracing::info!(http.address = %address, "Syncline is ready at {base_url}");
 
-    let lifecycle = state.lifecycle.clone();
-    http::serve(listener, state).await;
-    if tokio::time::timeout(END_PATIENCE, lifecycle.finished()).await.is_err() {
-        tracing::warn!("Background tasks have not ended and are left behind.");
-    }
-    if tokio::time::timeout(END_PATIENCE, databases.close()).await.is_err() {
-        tracing::warn!("Database connections have not ended and are cut.");
+    http::serve(listener, state.clone()).await;
+    if tokio::time::timeout(END_PATIENCE, state.end()).await.is_err() {
+        tracing::warn!("Tasks or database connections have not ended and are cut.");
     }
     match postgres.private.as_ref().map(|private| private.state().borrow().clone()) {
         Some(PostgresState::Failed(said)) => bail!("the private PostgreSQL cannot be kept running: {said}"),

@@ -72,6 +72,11 @@ impl ControlPlane {
         &self.chance
     }
 
+    /// Forget who has tried to sign in and has waited long enough. Call it every minute or so.
+    pub fn forget_old_attempts(&self) {
+        self.throttle.forget_old();
+    }
+
     /// Now, by the control plane's clock.
     pub fn now(&self) -> OffsetDateTime {
         self.clock.now()

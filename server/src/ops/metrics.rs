@@ -14,6 +14,7 @@ pub const HTTP_REQUESTS: &str = "syncline_http_requests_total";
 pub const HTTP_DURATION: &str = "syncline_http_request_duration_seconds";
 pub const HTTP_IN_FLIGHT: &str = "syncline_http_requests_in_flight";
 pub const DATABASE_CONNECTIONS: &str = "syncline_database_connections";
+pub const JOB_FAILURES: &str = "syncline_job_failures_total";
 
 /// The recorder of this process, installed at the first call.
 pub fn recorder() -> &'static PrometheusHandle {
@@ -39,5 +40,6 @@ fn describe() {
         "Seconds until the head of the answer was ready, by route and method."
     );
     describe_gauge!(HTTP_IN_FLIGHT, "Requests whose answer is not ready yet.");
+    describe_counter!(JOB_FAILURES, "Runs of periodic jobs that failed, by job.");
     describe_gauge!(DATABASE_CONNECTIONS, "Open connections, by pool and whether one is in use.");
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 use crate::support::{scratch::ScratchFolder, server::RealServer};
 
@@ -38,7 +39,7 @@ fn provisioned(output: &Output) -> Value {
 
 #[tokio::test]
 async fn beside_a_running_server_its_keys_work_at_once_and_a_second_run_changes_nothing() {
-    let (server, files) = (RealServer::start().await, ScratchFolder::new("syncline-provision"));
+    let (mut server, files) = (RealServer::start().await, ScratchFolder::new("syncline-provision"));
     let first = provisioned(&provision(server.data_dir(), files.path(), &[]));
     assert_eq!(first["tenant"], "acme");
     assert_eq!(first["app"], "notes");
@@ -61,6 +62,16 @@ async fn beside_a_running_server_its_keys_work_at_once_and_a_second_run_changes_
         "tenant": "acme", "app": "notes", "base_url": "https://sync.example.com/t/acme/notes", "schema_version": 1
     });
     assert_eq!(second, without_keys);
+
+    assert!(server.terminate().await.success());
+    server.restart().await;
+    let mut connection = PgConnection::connect(&server.database_url()).await.unwrap();
+    let used: Vec<String> =
+        sqlx::query_scalar("select kind from platform.api_key where last_used_at is not null")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+    assert_eq!(used, ["secret"], "what was in memory only is written down before the end");
 }
 
 #[test]

@@ -1,0 +1,100 @@
+//! What the server does by itself every so often.
+//!
+//! Every node runs every job: a job finds out from the database what there is to do, and does it so that it does not
+//! matter who else does the same. A job that fails is logged and comes again at its next time.
+
+use std::{error::Error, time::Duration};
+
+use futures_util::future::BoxFuture;
+use metrics::counter;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::{app::Syncline, ops::metrics::JOB_FAILURES};
+
+type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+struct Job {
+    /// For the log, and the label of its numbers.
+    name: &'static str,
+    every: Duration,
+    run: fn(Syncline) -> BoxFuture<'static, Outcome>,
+}
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// The uses of the last seconds are in memory only, so it also runs when the server ends.
+const WRITE_KEY_USES: Job = Job {
+    name: "write down when API keys were used",
+    every: Duration::from_secs(5),
+    run: |server| Box::pin(async move { done(server.control.write_key_uses().await) }),
+};
+
+const JOBS: [Job; 6] = [
+    WRITE_KEY_USES,
+    Job {
+        name: "go on with interrupted apps",
+        every: MINUTE,
+        run: |server| Box::pin(async move { done(server.control.resume_interrupted().await) }),
+    },
+    Job {
+        name: "settle interrupted publications",
+        every: MINUTE,
+        run: |server| Box::pin(async move { done(server.control.settle_publications().await) }),
+    },
+    Job {
+        name: "prune the log of changes",
+        every: MINUTE,
+        run: |server| Box::pin(async move { done(server.control.prune_changes().await) }),
+    },
+    Job {
+        name: "forget old attempts to sign in",
+        every: MINUTE,
+        run: |server| {
+            Box::pin(async move {
+                server.control.forget_old_attempts();
+                Ok(())
+            })
+        },
+    },
+    Job {
+        name: "remove expired sessions",
+        every: Duration::from_mins(10),
+        run: |server| Box::pin(async move { done(server.control.remove_expired_sessions().await) }),
+    },
+];
+
+fn done<T>(outcome: Result<T, impl Error + Send + Sync + 'static>) -> Outcome {
+    outcome.map(drop).map_err(Into::into)
+}
+
+/// Start all of them. They end when the server closes, and not in the middle of a run.
+pub(crate) fn start(server: &Syncline) {
+    for job in JOBS {
+        server.lifecycle.spawn(repeat(job, server.clone()));
+    }
+}
+
+/// Write down what is in memory only: call it when no request is open any more.
+pub(crate) async fn finish(server: &Syncline) {
+    run(&WRITE_KEY_USES, server).await;
+}
+
+async fn repeat(job: Job, server: Syncline) {
+    let closing = server.lifecycle.closing();
+    let mut times = interval_at(Instant::now() + job.every, job.every);
+    times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = closing.cancelled() => return,
+            _ = times.tick() => {}
+        }
+        run(&job, &server).await;
+    }
+}
+
+async fn run(job: &Job, server: &Syncline) {
+    if let Err(error) = (job.run)(server.clone()).await {
+        counter!(JOB_FAILURES, "job" => job.name).increment(1);
+        tracing::warn!(job = job.name, error.cause = %error, "A job failed; it comes again at its next time.");
+    }
+}
