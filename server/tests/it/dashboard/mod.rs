@@ -1,3 +1,5 @@
 //! The dashboard, looked at with a browser as somebody.
 
 mod accounts;
+mod apps;
+mod members;
