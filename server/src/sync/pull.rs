@@ -221,7 +221,8 @@ impl Engine {
         let schema = &caller.app.schema;
         let query = sqlx::query(in_schema(schema, PAGE))
             .bind(&caller.scope)
-            .bind(request.after)
+            // No scope gets as far as half of what fits, and adding to the greatest number would be an error.
+            .bind(request.after.0.min(i64::MAX / 2))
             .bind(request.target)
             .bind(bounds.max_bundles)
             .bind(bounds.max_bytes)

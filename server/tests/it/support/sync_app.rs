@@ -85,13 +85,22 @@ impl SyncApp {
         ] {
             sqlx::query(AssertSqlSafe(sql)).execute(&databases.platform).await.unwrap();
         }
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}/t/acme/notes", listener.local_addr().unwrap());
-        let service = router(state.clone());
-        tokio::spawn(async move { axum::serve(listener, service).await });
+        let base = serve(&state).await;
         let this = Self { state, app, profile, base, _database: database };
         this.publish(tables).await;
         this
+    }
+
+    /// The base URL of the app on a second server on the same database, whose background tasks run.
+    pub(crate) async fn another_node(&self) -> String {
+        let state = Syncline::new(
+            Config::clone(&self.state.config),
+            self.state.clock.clone(),
+            Chance::seeded(2),
+            self._database.databases().await,
+        );
+        state.start_tasks();
+        serve(&state).await
     }
 
     /// An app of the profile with [`tables`].
@@ -177,7 +186,28 @@ impl SyncApp {
     }
 }
 
+/// Serve on a free port; answers the app's base URL.
+async fn serve(state: &Syncline) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/t/acme/notes", listener.local_addr().unwrap());
+    let service = router(state.clone());
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    base
+}
+
 impl SyncClient {
+    /// The same device at another server.
+    pub(crate) fn at(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
+    }
+
+    /// Ask for a snapshot that retires the device's source in favour of `new`.
+    pub(crate) async fn rotate(&self, new: &str) -> Reply {
+        let replacement =
+            json!({"previous_source_id": self.source, "new_source_id": new, "reason": "history_pruned"});
+        self.post("sync/snapshot-sessions", &json!({"source_replacement": replacement})).await
+    }
+
     pub(crate) fn with_source(&self, source: &str) -> Self {
         Self { source: source.to_owned(), ..self.clone() }
     }
