@@ -53,6 +53,11 @@ fn for_devices() -> Router<Syncline> {
         .route("/t/{tenant}/{app}/syncx/status", get(sync::status::status))
         .route("/t/{tenant}/{app}/sync/capabilities", get(sync::capabilities::capabilities))
         .route("/t/{tenant}/{app}/sync/pull", get(sync::pull::pull))
+        .route("/t/{tenant}/{app}/sync/snapshot-sessions", post(sync::snapshot::create))
+        .route(
+            "/t/{tenant}/{app}/sync/snapshot-sessions/{snapshot_id}",
+            get(sync::snapshot::chunk).delete(sync::snapshot::delete),
+        )
         .route("/t/{tenant}/{app}/sync/watch", get(sync::watch::watch))
         .route("/t/{tenant}/{app}/sync/connect", post(sync::connect::connect))
         .route("/t/{tenant}/{app}/sync/push-sessions", post(sync::push::create))

@@ -21,6 +21,7 @@ pub mod refusal;
 mod rejected_write;
 pub mod relay;
 pub mod served;
+pub mod snapshot;
 pub mod watch;
 
 use std::sync::Arc;
@@ -52,6 +53,7 @@ pub struct Engine {
     /// Who waits for the next bundle of a scope.
     hub: hub::Hub,
     watch_places: watch::Places,
+    snapshots: snapshot::Capacity,
 }
 
 /// Who is speaking: an authenticated device of an end user. Every use case of the protocol takes it first.
@@ -86,6 +88,7 @@ impl Engine {
             tasks: TaskTracker::new(),
             hub: hub::Hub::default(),
             watch_places: watch::Places::new(limits.max_watch_streams),
+            snapshots: snapshot::Capacity::new(&limits),
             limits: Arc::new(limits),
         }
     }

@@ -52,6 +52,12 @@ pub fn key_expression(alias: &str, key: &SyncKey) -> String {
     format!("{alias}.{}::text", key.column.quoted())
 }
 
+/// What stands before the key of every served row of a table: `{"schema":"main","table":"notes","key":{"id":`.
+pub fn row_head(logical_schema: &Ident, table: &Ident, key: &Ident) -> String {
+    let name = |name: &Ident| hash_string(WireProfile::Strings, name.as_str());
+    format!("{{\"schema\":{},\"table\":{},\"key\":{{{}:", name(logical_schema), name(table), name(key))
+}
+
 /// The scope of a row.
 pub fn scope_expression(alias: &str) -> String {
     format!("{alias}.{SCOPE_COLUMN}")

@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, types::Json};
 use time::OffsetDateTime;
 
 use super::{
-    payload_sql::hash_string,
+    payload_sql::{hash_string, row_head},
     plan::{Change, Plan},
     render,
     spec::{AppSpec, TableSpec, WireProfile},
@@ -136,15 +136,9 @@ struct Heads {
 impl Heads {
     fn new(profile: WireProfile, spec: &AppSpec, table: &TableSpec) -> Self {
         let [schema, name, key] = [&spec.logical_schema, &table.name, &table.key.column];
-        let sent = |text: &str| hash_string(WireProfile::Strings, text);
         let hashed = |text: &str| hash_string(profile, text);
         Self {
-            row: format!(
-                "{{\"schema\":{},\"table\":{},\"key\":{{{}:",
-                sent(schema.as_str()),
-                sent(name.as_str()),
-                sent(key.as_str())
-            ),
+            row: row_head(schema, name, key),
             hash: format!("{{\"key\":{{{}:", hashed(key.as_str())),
             hash_tail: format!(
                 ",\"schema\":{},\"table\":{}}}",

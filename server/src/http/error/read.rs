@@ -3,7 +3,15 @@
 use axum::http::StatusCode;
 
 use super::ApiError;
-use crate::sync::{gate::ScopeNotReady, pull::PullError, watch::WatchError};
+use crate::sync::{
+    gate::ScopeNotReady,
+    pull::PullError,
+    snapshot::{
+        chunk::ChunkError,
+        session::{SessionRefused, SnapshotError},
+    },
+    watch::WatchError,
+};
 
 impl From<ScopeNotReady> for ApiError {
     fn from(reason: ScopeNotReady) -> Self {
@@ -57,6 +65,84 @@ impl From<WatchError> for ApiError {
                 Self::unavailable("Too many devices are watching. Pull, and try again later.").retry_after(30)
             }
             WatchError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<SnapshotError> for ApiError {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::NotReady(reason) => reason.into(),
+            SnapshotError::InvalidReplacement(reason) => {
+                Self::bad_request("snapshot_session_invalid", reason)
+            }
+            SnapshotError::NewSourceTaken(source) => Self::conflict(
+                "source_replacement_invalid",
+                format!("The source \"{source}\" is known already. Choose another for new_source_id."),
+            ),
+            SnapshotError::SourceRetired { source_id, replaced_by } => {
+                Self::conflict("source_retired", format!("The source \"{source_id}\" is retired already."))
+                    .with("source_id", source_id.as_str())
+                    .with("replaced_by_source_id", replaced_by)
+            }
+            SnapshotError::LimitExceeded { dimension, actual, limit } => Self::conflict(
+                "snapshot_session_limit_exceeded",
+                format!("The snapshot is too big: its {dimension} is {actual}, and {limit} is allowed."),
+            )
+            .with("dimension", dimension)
+            .with("actual", actual)
+            .with("limit", limit),
+            SnapshotError::BuildCapacity => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "snapshot_build_capacity",
+                "Too many snapshots are being built. Try again in a moment.",
+            )
+            .retry_after(2),
+            SnapshotError::Database(error) => error.into(),
+            error @ (SnapshotError::Inconsistent { .. } | SnapshotError::CutOff) => Self::internal(error),
+        }
+    }
+}
+
+impl From<SessionRefused> for ApiError {
+    fn from(refused: SessionRefused) -> Self {
+        match refused {
+            SessionRefused::NotFound => Self::not_found(
+                "snapshot_session_not_found",
+                "There is no such snapshot session. Create a new one.",
+            ),
+            SessionRefused::Forbidden => Self::forbidden(
+                "snapshot_session_forbidden",
+                "The snapshot session belongs to somebody else.",
+            ),
+            SessionRefused::Expired => {
+                Self::gone("snapshot_session_expired", "The snapshot session has expired. Create a new one.")
+            }
+            SessionRefused::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChunkError> for ApiError {
+    fn from(error: ChunkError) -> Self {
+        match error {
+            ChunkError::Refused(refused) => refused.into(),
+            ChunkError::Beyond { row_count } => Self::bad_request(
+                "snapshot_chunk_invalid",
+                format!("after_row_ordinal must not be above {row_count}, the number of rows."),
+            ),
+            ChunkError::TooSmall { required } => Self::bad_request(
+                "snapshot_chunk_too_small",
+                format!("The next row has {required} bytes, more than max_bytes allows."),
+            )
+            .with("required_byte_count", required),
+            ChunkError::Capacity => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "snapshot_chunk_capacity",
+                "Too many snapshots are being read. Try again in a moment.",
+            )
+            .retry_after(1),
+            ChunkError::Incomplete => Self::internal(error),
         }
     }
 }

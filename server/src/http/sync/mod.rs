@@ -6,5 +6,6 @@ pub(crate) mod connect;
 pub(crate) mod pull;
 pub(crate) mod push;
 mod served;
+pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod watch;

@@ -5,4 +5,6 @@ mod connect;
 mod pull;
 mod push_commit;
 mod push_short_ways;
+mod rotation;
+mod snapshot;
 mod watch;
