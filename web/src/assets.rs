@@ -22,10 +22,6 @@ pub const STYLE_SHEETS: [&str; 6] = [
     "css/pages.css",
 ];
 
-/// The policy that every page is sent with: scripts, styles and fonts from our own files only, nothing inline.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-     img-src 'self'; font-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-
 static HASH: LazyLock<String> = LazyLock::new(|| {
     let mut names: Vec<_> = Files::iter().collect();
     names.sort_unstable();

@@ -192,6 +192,10 @@ impl AppLinks {
         format!("{}/settings/delete", self.base)
     }
 
+    pub fn openapi(&self) -> String {
+        format!("{}/docs/openapi.json", self.base)
+    }
+
     pub fn docs(&self) -> String {
         format!("{}/docs", self.base)
     }

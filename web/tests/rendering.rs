@@ -8,7 +8,7 @@ use samples::{Sample, all};
 use scraper::{Html, Selector};
 
 fn select<'a>(page: &'a Html, selector: &str) -> Vec<scraper::ElementRef<'a>> {
-    page.select(&Selector::parse(selector).unwrap()).collect()
+    page.select(&Selector::parse(selector).expect("a selector")).collect()
 }
 
 fn each(check: impl Fn(&Sample, &Html)) {

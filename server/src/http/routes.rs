@@ -85,7 +85,10 @@ fn for_visitors() -> Router<Syncline> {
 
 /// People with an account, by session.
 fn for_people() -> Router<Syncline> {
-    use dashboard::{account, apps, audit, keys, members, settings, sign_in, tenants};
+    use dashboard::{
+        account, apps, audit, conflicts, devices, docs, history, keys, members, overview, rejected_writes,
+        schema, settings, sign_in, tables, tenants, users,
+    };
     Router::new()
         .route("/sign-out", post(sign_in::sign_out))
         .route("/account", get(account::page))
@@ -97,6 +100,25 @@ fn for_people() -> Router<Syncline> {
         .route("/d/{tenant}/members/{account}/role", post(members::change_role))
         .route("/d/{tenant}/members/{account}/remove", post(members::remove))
         .route("/d/{tenant}/audit", get(audit::page))
+        .route("/d/{tenant}/{app}", get(overview::page))
+        .route("/d/{tenant}/{app}/figures", get(overview::figures))
+        .route("/d/{tenant}/{app}/schema", get(schema::page))
+        .route("/d/{tenant}/{app}/schema/preview", post(schema::preview))
+        .route("/d/{tenant}/{app}/schema/apply", post(schema::apply))
+        .route("/d/{tenant}/{app}/tables", get(tables::list))
+        .route("/d/{tenant}/{app}/tables/{table}", get(tables::detail))
+        .route("/d/{tenant}/{app}/users", get(users::list))
+        .route("/d/{tenant}/{app}/users/{scope}", get(users::detail))
+        .route("/d/{tenant}/{app}/devices", get(devices::list))
+        .route("/d/{tenant}/{app}/devices/{scope}/{source}", get(devices::detail))
+        .route("/d/{tenant}/{app}/conflicts", get(conflicts::list))
+        .route("/d/{tenant}/{app}/conflicts/{conflict}", get(conflicts::detail))
+        .route("/d/{tenant}/{app}/rejected", get(rejected_writes::list))
+        .route("/d/{tenant}/{app}/rejected/{write}", get(rejected_writes::detail))
+        .route("/d/{tenant}/{app}/history", get(history::list))
+        .route("/d/{tenant}/{app}/history/{scope}/{seq}", get(history::detail))
+        .route("/d/{tenant}/{app}/docs", get(docs::page))
+        .route("/d/{tenant}/{app}/docs/openapi.json", get(docs::document))
         .route("/d/{tenant}/{app}/keys", get(keys::page).post(keys::issue))
         .route("/d/{tenant}/{app}/keys/{key}/revoke", post(keys::revoke))
         .route("/d/{tenant}/{app}/settings", get(settings::page).post(settings::change_general))

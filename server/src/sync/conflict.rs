@@ -1,5 +1,6 @@
 //! Conflicts: rows of a push that lost against the server's rows. The wire is told the first; the ledger keeps all.
 
+pub mod ledger;
 mod settle;
 
 use std::collections::HashMap;

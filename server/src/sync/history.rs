@@ -37,6 +37,7 @@ pub struct Scope {
     pub created_at: OffsetDateTime,
     pub last_commit_at: Option<OffsetDateTime>,
     pub device_count: i64,
+    pub open_conflicts: i64,
 }
 
 /// A scope by itself.
@@ -64,6 +65,8 @@ pub struct Bundle {
     pub row_count: i32,
     pub byte_count: i64,
     pub bundle_hash: String,
+    /// As the device announced it; None for the server's writers and where the profile has none.
+    pub request_hash: Option<String>,
     pub schema_version: i32,
     /// The end user who pushed it; None for the server's writers.
     pub user_id: Option<String>,
@@ -99,7 +102,10 @@ pub enum Cell {
 macro_rules! scope_columns {
     () => {
         "s.scope_id, s.state, s.bundle_seq, s.floor_seq, s.created_at, s.last_commit_at,
-        (select count(*) from {schema}._sync_device d where d.scope_id = s.scope_id) as device_count"
+        (select count(*) from {schema}._sync_device d where d.scope_id = s.scope_id) as device_count,
+        (
+            select count(*) from {schema}._sync_conflict c where c.scope_id = s.scope_id and c.outcome is null
+        ) as open_conflicts"
     };
 }
 
@@ -134,16 +140,20 @@ const ROWS_OF_SCOPE: &str = "select t.table_name,
     group by t.table_name
     order by t.table_name";
 
-macro_rules! bundle_query {
-    ($rest:literal) => {
-        concat!(
-            "select b.bundle_seq, b.source_id, b.source_bundle_id, b.row_count, b.byte_count, b.bundle_hash,
-                b.schema_version, b.user_id, b.written_by, b.committed_at
-            from {schema}._sync_bundle b ",
-            $rest
-        )
+macro_rules! bundle_columns {
+    () => {
+        "b.bundle_seq, b.source_id, b.source_bundle_id, b.row_count, b.byte_count, b.bundle_hash, b.request_hash,
+        b.schema_version, b.user_id, b.written_by, b.committed_at"
     };
 }
+
+macro_rules! bundle_query {
+    ($rest:literal) => {
+        concat!("select ", bundle_columns!(), " from {schema}._sync_bundle b ", $rest)
+    };
+}
+
+pub mod recent;
 
 const BUNDLES: &str = bundle_query!(
     "where b.scope_id = $1 and b.bundle_seq < coalesce($2, 9223372036854775807)
@@ -292,12 +302,21 @@ fn read_row(line: &str, ordinal: i64, prior: i64) -> Result<BundleRow, serde_jso
 }
 
 impl Cell {
-    fn read(value: &RawValue) -> Result<Self, serde_json::Error> {
+    /// From a value of a served row.
+    pub fn read(value: &RawValue) -> Result<Self, serde_json::Error> {
         Ok(match value.get() {
             "null" => Self::Null,
             text if text.starts_with('"') => Self::Text(serde_json::from_str(text)?),
             literal => Self::Literal(literal.to_owned()),
         })
+    }
+
+    /// The value as it is written; empty for NULL.
+    pub fn into_text(self) -> String {
+        match self {
+            Self::Null => String::new(),
+            Self::Text(text) | Self::Literal(text) => text,
+        }
     }
 }
 

@@ -39,6 +39,15 @@ impl RowOp {
     }
 }
 
+/// From the engine's own tables, whose constraints admit nothing else.
+impl TryFrom<String> for RowOp {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or(text)
+    }
+}
+
 /// Why a text is no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKey {

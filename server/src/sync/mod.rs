@@ -18,7 +18,7 @@ pub mod pull;
 pub mod push;
 mod queue;
 pub mod refusal;
-mod rejected_write;
+pub mod rejected_write;
 pub mod relay;
 pub mod served;
 pub mod snapshot;

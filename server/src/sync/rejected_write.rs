@@ -1,6 +1,8 @@
 //! The inbox of writes that were refused for another reason than a conflict: a refused row also blocks its device's
 //! downloads, so somebody has to know.
 
+pub mod inbox;
+
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;

@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod payload_sql;
 pub mod plan;
 pub mod publish;
+pub mod published;
 pub mod render;
 pub mod spec;
 mod triggers;

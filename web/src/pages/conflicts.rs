@@ -4,7 +4,10 @@ use askama::Template;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use super::{history::Op, values::Value};
+use super::{
+    history::{Op, Writer},
+    values::Value,
+};
 use crate::{
     filters, links,
     shell::{Area, Shell},
@@ -136,7 +139,7 @@ pub struct ConflictFacts {
     pub user: Option<String>,
     pub last_at: OffsetDateTime,
     /// The writer of the server's row; None: not known any more.
-    pub server_source: Option<String>,
+    pub server_writer: Option<Writer>,
     pub settled_at: Option<OffsetDateTime>,
     /// The bundle that settled it.
     pub settled_seq: Option<i64>,

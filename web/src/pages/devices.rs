@@ -82,7 +82,11 @@ pub struct DeviceFacts {
     /// When, and the checkpoint the device named.
     pub last_pull: Option<(OffsetDateTime, Option<i64>)>,
     pub last_snapshot_at: Option<OffsetDateTime>,
-    pub last_watch_at: Option<OffsetDateTime>,
+    /// It has an open stream that tells it of new bundles.
+    pub is_watching: bool,
+    /// Uploads and downloads from scratch that are under way.
+    pub open_pushes: i64,
+    pub open_snapshots: i64,
     /// Bundles the device has committed.
     pub bundles: i64,
     pub replaces: Option<String>,

@@ -19,8 +19,6 @@ use crate::{
 pub struct DocsPage {
     pub shell: Shell,
     pub base_url: String,
-    /// Where the document itself can be had.
-    pub document_url: String,
     pub reference: Reference,
 }
 

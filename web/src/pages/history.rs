@@ -16,6 +16,8 @@ use crate::{
 pub struct HistoryPage {
     pub shell: Shell,
     pub filter: HistoryFilter,
+    /// What is wrong with the filter.
+    pub filter_error: Option<String>,
     pub rows: BundleRows,
     /// The list does not begin at the newest bundle.
     pub is_continued: bool,

@@ -31,8 +31,6 @@ pub struct Figures {
     /// Devices seen within the last day.
     pub devices_today: i64,
     pub tables: i64,
-    /// Bundles committed within the last day.
-    pub bundles_today: i64,
     pub open_conflicts: i64,
     pub open_rejections: i64,
     pub last_commit_at: Option<OffsetDateTime>,

@@ -1,7 +1,6 @@
 //! An app's tables: what they are made of and what is in them.
 
 use askama::Template;
-use time::OffsetDateTime;
 
 use super::values::Value;
 use crate::{
@@ -30,8 +29,8 @@ pub struct TableRow {
     /// The tables its foreign keys name, each once.
     pub parents: Vec<String>,
     pub rows: i64,
-    /// Of the table with its indexes.
-    pub bytes: i64,
+    /// False: the number is an estimate.
+    pub rows_exact: bool,
 }
 
 /// What a table is made of.
@@ -83,6 +82,8 @@ pub struct TablePage {
     pub shell: Shell,
     pub shape: TableShape,
     pub rows: i64,
+    /// False: the number is an estimate.
+    pub rows_exact: bool,
     /// The scope whose rows are shown; empty: all.
     pub scope: String,
     pub grid: RowGrid,
@@ -118,8 +119,9 @@ pub struct GridRow {
     pub scope: String,
     pub key: String,
     /// The bundle that last touched it.
-    pub version: i64,
-    pub changed_at: Option<OffsetDateTime>,
-    /// In the order of the grid's columns.
+    pub version: Option<i64>,
+    /// In the order of the grid's columns; empty when the row is too large to show.
     pub values: Vec<Value>,
+    /// The size in bytes of a row that is too large to show.
+    pub too_large: Option<i64>,
 }

@@ -154,7 +154,9 @@ fn devices() -> Vec<Sample> {
         last_push: Some((ago(Duration::minutes(2)), Some(41))),
         last_pull: Some((ago(Duration::minutes(2)), Some(38))),
         last_snapshot_at: Some(ago(Duration::days(11))),
-        last_watch_at: None,
+        is_watching: true,
+        open_pushes: 1,
+        open_snapshots: 2,
         bundles: 17,
         replaces: Some("old-phone".into()),
         replaced_by: None,
@@ -239,6 +241,7 @@ fn history() -> Vec<Sample> {
         rows: BundleRows { shell: app_shell(), bundles, next: Some("?before=1".into()) },
         shell: app_shell().at(Area::History),
         filter,
+        filter_error: None,
         is_continued: true,
     };
     let page = |shell: Shell, bundle, changes| BundlePage {

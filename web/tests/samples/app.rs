@@ -24,7 +24,6 @@ fn figures(shell: Shell, setup: Setup, many: i64) -> Figures {
         devices: many * 3,
         devices_today: many / 2,
         tables: 4,
-        bundles_today: many * 1_203,
         open_conflicts: many / 7,
         open_rejections: many / 9,
         last_commit_at: (many > 0).then(|| ago(Duration::seconds(34))),
@@ -163,9 +162,9 @@ fn grid_row(number: i64, scope: &str, values: Vec<Value>) -> GridRow {
     GridRow {
         scope: scope.into(),
         key: format!("0197f0c2-a4f8-7c3e-b1d2-f60a9be4{number:04}"),
-        version: 40 + number,
-        changed_at: Some(ago(Duration::hours(number))),
+        version: Some(40 + number),
         values,
+        too_large: None,
     }
 }
 
@@ -177,7 +176,7 @@ fn tables() -> Vec<Sample> {
         columns: 6,
         parents: parents.iter().map(|parent| (*parent).into()).collect(),
         rows,
-        bytes: rows * 312,
+        rows_exact: rows < 10_000,
     };
     let list =
         |schema_version, tables| TablesPage { shell: app_shell().at(Area::Tables), schema_version, tables };
@@ -186,6 +185,7 @@ fn tables() -> Vec<Sample> {
         shell: shell.at(Area::Tables),
         shape,
         rows: 128_440,
+        rows_exact: false,
         scope: scope.into(),
         is_continued: false,
     };
@@ -233,11 +233,7 @@ fn docs() -> Vec<Sample> {
     let mut document: serde_json::Value =
         serde_json::from_str(&document).expect("the committed document is JSON");
     document["servers"][0]["url"] = BASE_URL.into();
-    let page = |reference| DocsPage {
-        shell: app_shell().at(Area::Docs),
-        base_url: BASE_URL.into(),
-        document_url: format!("{BASE_URL}/openapi.json"),
-        reference,
-    };
+    let page =
+        |reference| DocsPage { shell: app_shell().at(Area::Docs), base_url: BASE_URL.into(), reference };
     vec![sample("docs", &page(Reference::read(&document))), sample("docs-empty", &page(Reference::default()))]
 }

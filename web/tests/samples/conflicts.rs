@@ -1,6 +1,10 @@
 //! Pages about conflicts.
 
-use syncline_web::pages::{conflicts::*, history::Op, values::Value};
+use syncline_web::pages::{
+    conflicts::*,
+    history::{Op, Writer},
+    values::Value,
+};
 use time::Duration;
 
 use super::*;
@@ -48,7 +52,7 @@ fn facts(settled: bool) -> ConflictFacts {
     ConflictFacts {
         user: Some("ada".into()),
         last_at: ago(Duration::minutes(2)),
-        server_source: Some("laptop".into()),
+        server_writer: Some(Writer::Device { source: "laptop".into() }),
         settled_at: settled.then(|| ago(Duration::minutes(1))),
         settled_seq: settled.then_some(42),
     }
@@ -96,7 +100,7 @@ fn deleted(conflict: ConflictRow) -> ConflictPage {
     ConflictPage {
         shell: app_shell().at(Area::Conflicts),
         conflict,
-        facts: ConflictFacts { server_source: None, ..facts(true) },
+        facts: ConflictFacts { server_writer: None, ..facts(true) },
         base: Side::Unknown { version: 3 },
         device: Side::Row { version: None },
         server: Side::Deleted { version: Some(41) },

@@ -7,13 +7,24 @@ pub mod account;
 pub mod apps;
 pub mod assets;
 pub mod audit;
+pub mod conflicts;
+pub mod devices;
+pub mod docs;
+pub mod history;
 pub mod keys;
 pub mod landing;
 pub mod members;
+pub mod overview;
+mod place;
+pub mod rejected_writes;
+pub mod schema;
 pub mod settings;
+mod shapes;
 pub mod sign_in;
 pub mod sign_up;
+pub mod tables;
 pub mod tenants;
+pub mod users;
 
 use askama::Template;
 use axum::{

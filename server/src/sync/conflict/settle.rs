@@ -138,7 +138,7 @@ impl Open {
 }
 
 /// Whether a value as a device sends it and one as the server serves it are the same value of a column.
-fn is_same(ty: ColumnType, sent: &Value<'_>, served: &Value<'_>) -> bool {
+pub(super) fn is_same(ty: ColumnType, sent: &Value<'_>, served: &Value<'_>) -> bool {
     let (Some(sent), Some(served)) = (text_of(sent), text_of(served)) else {
         return matches!((sent, served), (Value::Null, Value::Null));
     };
