@@ -48,8 +48,6 @@ impl Syncline {
         let (directory, stop) = (self.directory.clone(), self.lifecycle.closing());
         self.lifecycle.spawn(async move { directory.follow_changes(stop).await });
 
-        self.lifecycle.spawn(self.control.clone().do_chores(self.lifecycle.closing()));
-
         let (platform, apps) = (self.databases.platform.clone(), self.databases.apps.clone());
         let (relay, stop) = (Relay::new(self.engine.hub().clone(), platform, apps), self.lifecycle.closing());
         self.lifecycle.spawn(relay.run(stop));

@@ -10,7 +10,6 @@ pub mod api_keys;
 pub mod apps;
 pub mod audit;
 pub mod changes;
-mod chores;
 pub mod end_user_auth;
 pub mod members;
 pub mod provision;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, FromRef},
+    http::{HeaderMap, header},
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
@@ -29,6 +30,7 @@ pub use self::serve::serve;
 use self::{
     error::ApiError,
     middleware::{drain, encoding, observe},
+    page_error::PageError,
 };
 use crate::app::Syncline;
 
@@ -80,8 +82,13 @@ fn compression() -> CompressionLayer<impl Predicate> {
         .compress_when(DefaultPredicate::new().and(SizeAbove::new(FROM_BYTES)))
 }
 
-async fn not_found() -> ApiError {
-    ApiError::not_found("not_found", "There is nothing at this URL.")
+/// A page for browsers, JSON for programs.
+async fn not_found(headers: HeaderMap) -> Response {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accepted.contains("text/html") {
+        return PageError::NotFound.into_response();
+    }
+    ApiError::not_found("not_found", "There is nothing at this URL.").into_response()
 }
 
 async fn method_not_allowed() -> ApiError {

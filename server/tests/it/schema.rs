@@ -1,0 +1,66 @@
+//! What holds for every table of the control plane, whatever is added.
+
+use crate::support::database;
+
+#[tokio::test]
+async fn every_app_id_column_has_a_cascading_foreign_key() {
+    let database = database::fresh().await;
+    let pool = database.pool().await;
+    let without: Vec<String> = sqlx::query_scalar(
+        "select c.relname::text
+         from pg_attribute a
+         join pg_class c on c.oid = a.attrelid and c.relkind = 'r'
+         join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'platform'
+         where a.attname = 'app_id' and c.relname <> 'app' and not exists (
+             select from pg_constraint f
+             where f.conrelid = c.oid and f.contype = 'f' and f.confdeltype = 'c'
+                 and f.confrelid = 'platform.app'::regclass and f.conkey = array[a.attnum]
+         )",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert!(without.is_empty(), "{without:?}");
+}
+
+#[tokio::test]
+async fn every_tenant_id_column_has_a_cascading_foreign_key() {
+    let database = database::fresh().await;
+    let pool = database.pool().await;
+    let without: Vec<String> = sqlx::query_scalar(
+        "select c.relname::text
+         from pg_attribute a
+         join pg_class c on c.oid = a.attrelid and c.relkind = 'r'
+         join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'platform'
+         where a.attname = 'tenant_id' and c.relname <> 'tenant' and not exists (
+             select from pg_constraint f
+             where f.conrelid = c.oid and f.contype = 'f' and f.confdeltype = 'c'
+                 and f.confrelid = 'platform.tenant'::regclass and f.conkey = array[a.attnum]
+         )",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert!(without.is_empty(), "{without:?}");
+}
+
+/// Deleting a parent looks for its children: without an index that is a scan of the whole table.
+#[tokio::test]
+async fn every_foreign_key_is_served_by_an_index() {
+    let database = database::fresh().await;
+    let pool = database.pool().await;
+    let without: Vec<String> = sqlx::query_scalar(
+        "select f.conrelid::regclass::text || ' ' || f.conname
+         from pg_constraint f
+         join pg_namespace n on n.oid = f.connamespace and n.nspname = 'platform'
+         where f.contype = 'f' and not exists (
+             select from pg_index i where i.indrelid = f.conrelid and i.indkey[0] = f.conkey[1]
+         )
+         order by 1",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    // Accounts are deleted by hand and hardly ever; two columns that only say who made something need no index.
+    assert_eq!(without, ["platform.api_key api_key_created_by_fkey", "platform.app app_created_by_fkey"]);
+}
