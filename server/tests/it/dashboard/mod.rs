@@ -2,4 +2,5 @@
 
 mod accounts;
 mod apps;
+mod data;
 mod members;
