@@ -357,3 +357,47 @@ begin
         ) s;
 end
 $$
+-- next
+-- A write by the server itself (dashboard, API, job) begins: lock the scope, made if need be, and look for conflicts. From
+-- here on the transaction is the scope's managed writer, and _sync_seal initializes the scope. A base version of null asks
+-- only that the row be there, or not. Outcomes: ok (with the rows that conflict, by their place in the arrays from 0),
+-- initializing (a device is filling the scope).
+create function {schema}._sync_write_open(
+    p_scope text, p_table_nos integer[], p_keys text[], p_ops text[], p_base_versions bigint[], p_now timestamptz
+) returns table (
+    outcome text, conflict_ordinals bigint[], conflict_versions bigint[], conflict_deleted boolean[]
+)
+language plpgsql set search_path = pg_catalog as $$
+#variable_conflict use_column
+declare
+    v_scope {schema}._sync_scope;
+begin
+    insert into {schema}._sync_scope (scope_id, state, created_at)
+    values (p_scope, 'uninitialized', p_now)
+    on conflict (scope_id) do nothing;
+    select * into v_scope from {schema}._sync_scope s where s.scope_id = p_scope for update;
+    if v_scope.state = 'initializing' and v_scope.lease_expires_at > p_now then
+        return query select 'initializing', null::bigint[], null::bigint[], null::boolean[];
+        return;
+    end if;
+
+    perform set_config('syncline.scope', p_scope, true), set_config('syncline.effect_no', '0', true);
+    return query
+        select 'ok', array_agg(u.position - 1 order by u.position),
+            array_agg(coalesce(r.row_version, 0) order by u.position),
+            array_agg(coalesce(r.deleted, false) order by u.position)
+        from unnest(p_table_nos, p_keys, p_ops, p_base_versions)
+            with ordinality as u (table_no, key, op, base_version, position)
+        left join lateral (
+            select r.row_version, r.deleted
+            from {schema}._sync_row r
+            where r.scope_id = p_scope and r.table_no = u.table_no and r.key = u.key
+            limit 1
+        ) r on true
+        where case
+            when u.op = 'I' then coalesce(r.row_version, 0) <> coalesce(u.base_version, r.row_version, 0)
+                or not coalesce(r.deleted, true)
+            else r.deleted is not false or r.row_version <> coalesce(u.base_version, r.row_version)
+        end;
+end
+$$

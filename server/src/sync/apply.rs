@@ -10,7 +10,7 @@ use sqlx::AssertSqlSafe;
 use super::{
     keys::RowOp,
     payload::json::{JsonRow, Payload, Value},
-    refusal::WriteFailure,
+    refusal::{RefusalKind, WriteFailure},
 };
 use crate::{
     ids::{SchemaName, ScopeId},
@@ -91,8 +91,10 @@ pub(in crate::sync) async fn apply<'a>(
             let values: Vec<Option<&str>> = values.iter().map(Option::as_deref).collect();
             query = query.bind(values);
         }
-        let done = query.execute(&mut **tx).await;
-        done.map_err(|error| WriteFailure::judge(app, Some(group.table), error))?;
+        if let Err(error) = query.execute(&mut **tx).await {
+            let failure = WriteFailure::judge(app, Some(group.table), error);
+            return Err(group.name_column(tx, failure).await);
+        }
     }
     Ok(())
 }
@@ -150,6 +152,34 @@ fn groups_of_run(rows: Vec<WriteRow<'_>>) -> Vec<Group<'_>> {
 }
 
 impl Group<'_> {
+    /// PostgreSQL does not say which column a value does not fit: try them one by one. Ends the transaction.
+    async fn name_column(&self, tx: &mut AppTx, failure: WriteFailure) -> WriteFailure {
+        let WriteFailure::Refused(mut refusal) = failure else { return failure };
+        if refusal.kind != RefusalKind::Value || refusal.column.is_some() {
+            return WriteFailure::Refused(refusal);
+        }
+        for (i, values) in self.columns.iter().zip(&self.values) {
+            let column = &self.table.columns()[*i];
+            if let Err(error) = sqlx::raw_sql("rollback; begin").execute(&mut **tx).await {
+                return WriteFailure::Database(error);
+            }
+            let values: Vec<Option<&str>> = values.iter().map(Option::as_deref).collect();
+            // Counted, so that every value is cast.
+            let sql = format!(
+                "select count({cast}::{ty}) from unnest($1::text[]) as u (v0)",
+                cast = cast(column.ty, 0),
+                ty = column.ty.sql()
+            );
+            let tried =
+                sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(values).execute(&mut **tx).await;
+            if tried.is_err() {
+                refusal.column = Some(column.name.to_string());
+                break;
+            }
+        }
+        WriteFailure::Refused(refusal)
+    }
+
     /// `$1` is the scope, `$2` the keys, `$3`… the columns' values.
     fn sql(&self, schema: &SchemaName) -> String {
         let table = format!("{schema}.{}", self.table.name().quoted());

@@ -16,6 +16,7 @@ use super::{
         self,
         json::{JsonRow, Payload, Value},
     },
+    server_write::ServerRow,
 };
 use crate::{
     ids::{ConflictId, ScopeId},
@@ -102,16 +103,13 @@ impl PushConflict {
 }
 
 impl Meeting {
-    /// The rows that conflict, with the server's rows as they are under the scope's lock, which the caller holds.
+    /// Add the server's rows, as they are under the scope's lock, which the caller holds.
     pub(in crate::sync) async fn gather(
         tx: &mut AppTx,
         app: &AppCatalog,
         scope: &ScopeId,
-        rows: &[JsonRow<'_>],
-        conflicts: &[ConflictAt],
+        mut meetings: Vec<Self>,
     ) -> Result<Vec<Self>, sqlx::Error> {
-        let mut meetings: Vec<Self> =
-            conflicts.iter().filter_map(|at| Self::new(app, rows.get(at.ordinal)?, *at)).collect();
         let mut keys: HashMap<i32, Vec<&str>> = HashMap::new();
         for meeting in meetings.iter().filter(|meeting| !meeting.server_row_deleted) {
             keys.entry(meeting.table_no).or_default().push(&meeting.key);
@@ -132,7 +130,8 @@ impl Meeting {
         Ok(meetings)
     }
 
-    fn new(app: &AppCatalog, row: &JsonRow<'_>, at: ConflictAt) -> Option<Self> {
+    /// A row as it was staged.
+    pub(in crate::sync) fn of_staged(app: &AppCatalog, row: &JsonRow<'_>, at: ConflictAt) -> Option<Self> {
         let Some((_, Value::Text(key))) = row.key.0.first() else { return None };
         let base_row_version = match &row.base_row_version {
             Value::Text(version) => version.parse().ok()?,
@@ -151,6 +150,41 @@ impl Meeting {
             server_row_deleted: at.server_row_deleted,
             server_payload: None,
         })
+    }
+
+    /// A row of the server's own; its payload is known to whoever writes it.
+    pub(in crate::sync) fn of_server_row(app: &AppCatalog, row: &ServerRow, at: ConflictAt) -> Option<Self> {
+        Some(Self {
+            table_no: app.table(&row.table)?.table_no(),
+            key: row.key.clone(),
+            op: row.op,
+            client_payload: None,
+            base_row_version: row.base_row_version.unwrap_or(0),
+            server_row_version: at.server_row_version,
+            server_row_deleted: at.server_row_deleted,
+            server_payload: None,
+        })
+    }
+}
+
+impl ConflictAt {
+    /// From the arrays that the engine's functions answer.
+    pub(in crate::sync) fn list(
+        ordinals: &Option<Vec<i64>>,
+        versions: &Option<Vec<i64>>,
+        deleted: &Option<Vec<bool>>,
+    ) -> Vec<Self> {
+        let facts = versions.iter().flatten().zip(deleted.iter().flatten());
+        ordinals
+            .iter()
+            .flatten()
+            .zip(facts)
+            .map(|(ordinal, (version, deleted))| Self {
+                ordinal: *ordinal as usize,
+                server_row_version: *version,
+                server_row_deleted: *deleted,
+            })
+            .collect()
     }
 }
 

@@ -21,6 +21,7 @@ pub mod refusal;
 pub mod rejected_write;
 pub mod relay;
 pub mod served;
+pub mod server_write;
 pub mod snapshot;
 pub mod watch;
 

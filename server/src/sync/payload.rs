@@ -19,7 +19,10 @@ use self::{
     canonical::TableForm,
     json::{JsonRow, Members, Payload, Value},
 };
-use super::keys::{self, InvalidKey, RowOp};
+use super::{
+    keys::{self, InvalidKey, RowOp},
+    server_write::ServerRow,
+};
 use crate::tables::{
     catalog::{AppCatalog, CatalogTable},
     ident::SCOPE_COLUMN,
@@ -347,6 +350,48 @@ impl<'c> RowChecker<'c> {
         }
         Ok(chunk)
     }
+}
+
+/// Check a row of the server's own; `is_new`: it is not in the same write already.
+pub(in crate::sync) fn check_server_row(
+    app: &AppCatalog,
+    place: usize,
+    row: &ServerRow,
+    is_new: bool,
+) -> Result<(), InvalidRow> {
+    let place = Place { ordinal: place as i64, place };
+    let named = Some(row.table.as_str());
+    let table = app
+        .table(&row.table)
+        .ok_or_else(|| invalid_row(place, named, None, InvalidRowReason::UnknownTable))?;
+    let refuse = |reason| Err(invalid_row(place, named, None, reason));
+    if let Err(reason) = keys::check_key(table.key().kind, &row.key) {
+        return refuse(reason.into());
+    }
+    if !is_new {
+        return refuse(InvalidRowReason::DuplicateRow);
+    }
+    if row.op == RowOp::Delete && !row.values.is_empty() {
+        return refuse(InvalidRowReason::PayloadOfDelete);
+    }
+    let mut seen = HashSet::with_capacity(row.values.len());
+    for (name, value) in &row.values {
+        let refuse = |reason| Err(invalid_row(place, named, Some(name), reason));
+        if name.eq_ignore_ascii_case(SCOPE_COLUMN) {
+            return Err(invalid_row(place, named, None, InvalidRowReason::ReservedColumn));
+        }
+        let Some(column) = table.column(name) else { return refuse(InvalidRowReason::UnknownColumn) };
+        if !seen.insert(name) {
+            return refuse(InvalidRowReason::RepeatedColumn);
+        }
+        if column.name == table.key().column && value.as_ref() != Some(&row.key) {
+            return refuse(InvalidRowReason::KeyDisagrees);
+        }
+        if let Some(Err(reason)) = value.as_deref().map(|text| value::check_typed(column.ty, text)) {
+            return refuse(reason.into());
+        }
+    }
+    Ok(())
 }
 
 fn invalid_row(

@@ -110,8 +110,9 @@ impl<'a> Decimal<'a> {
     }
 }
 
-/// JSON text that PostgreSQL can parse and print within reason.
-pub(super) fn check_json(text: &str) -> Result<(), InvalidValue> {
+/// JSON text that PostgreSQL can parse and print within reason. `decoded`: its strings are, so that they hold no U+0000
+/// even if it is escaped.
+pub(super) fn check_json(text: &str, decoded: bool) -> Result<(), InvalidValue> {
     if text.as_bytes().contains(&0) {
         return Err(InvalidValue::Nul);
     }
@@ -123,6 +124,9 @@ pub(super) fn check_json(text: &str) -> Result<(), InvalidValue> {
     while let Some((i, byte)) = bytes.next() {
         match byte {
             b'\\' if in_string => {
+                if decoded && text[i..].starts_with("\\u0000") {
+                    return Err(InvalidValue::Nul);
+                }
                 bytes.next();
             }
             b'"' => in_string = !in_string,
@@ -225,9 +229,13 @@ mod tests {
 
     #[test]
     fn json_text_is_checked_for_what_postgresql_cannot_hold() {
+        let check_json = |text: &str| check_json(text, true);
         for good in ["null", "{\"a\":[1,2.5e3,\"x\\\"[[[1e999\"]}", " [] ", "\"1e999\""] {
             assert_eq!(check_json(good), Ok(()), "{good}");
         }
+        assert_eq!(super::check_json("[\"\\u0000\"]", false), Ok(()));
+        assert_eq!(super::check_json("[\"\\\\u0000\"]", true), Ok(()));
+        assert_eq!(check_json("[\"\\u0000\"]"), Err(InvalidValue::Nul));
         assert_eq!(check_json("{a:1}"), Err(InvalidValue::NotJson));
         assert_eq!(check_json(""), Err(InvalidValue::NotJson));
         assert_eq!(check_json("[1e99999]"), Err(InvalidValue::JsonExponent));

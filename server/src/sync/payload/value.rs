@@ -100,7 +100,8 @@ pub(super) fn check_text(ty: ColumnType, text: &str, scratch: &mut Vec<u8>) -> R
             }
             Ok(())
         }
-        ColumnType::Json | ColumnType::Jsonb => number::check_json(text),
+        ColumnType::Json => number::check_json(text, false),
+        ColumnType::Jsonb => number::check_json(text, true),
         ColumnType::Timestamptz => temporal::check_timestamptz(text),
         ColumnType::Timestamp => temporal::check_timestamp(text),
         ColumnType::Date => temporal::check_date(text),
@@ -112,6 +113,16 @@ pub(super) fn check_text(ty: ColumnType, text: &str, scratch: &mut Vec<u8>) -> R
             STANDARD.decode_vec(text, scratch).map_err(|_| InvalidValue::NotBase64)
         }
     }
+}
+
+/// Check a value that a person or program of the tenant's wrote: as [`check_text`], but a binary64 may have any of
+/// the spellings of a JSON number.
+pub(super) fn check_typed(ty: ColumnType, text: &str) -> Result<(), InvalidValue> {
+    if ty.is_float() {
+        number::check_numeric(text, None, 0)?;
+        return number::check_float_range(ty, text);
+    }
+    check_text(ty, text, &mut Vec::new())
 }
 
 fn check_no_nul(text: &str) -> Result<(), InvalidValue> {

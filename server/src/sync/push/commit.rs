@@ -169,7 +169,9 @@ impl Engine {
         let conflicts = opened.conflicts();
         let source_bundle_id = opened.source_bundle_id.expect("BUG: a push without a number");
         if !conflicts.is_empty() {
-            let meetings = Meeting::gather(&mut tx, app, &caller.scope, &rows, &conflicts).await?;
+            let meetings =
+                conflicts.iter().filter_map(|at| Meeting::of_staged(app, rows.get(at.ordinal)?, *at));
+            let meetings = Meeting::gather(&mut tx, app, &caller.scope, meetings.collect()).await?;
             return Err(Failed::Conflicts { source_bundle_id, meetings });
         }
         let writes: Result<Vec<_>, _> = rows.into_iter().map(|row| WriteRow::from_staged(app, row)).collect();
@@ -249,17 +251,7 @@ impl Engine {
 
 impl Opened {
     fn conflicts(&self) -> Vec<ConflictAt> {
-        let ordinals = self.conflict_ordinals.iter().flatten();
-        let versions = self.conflict_versions.iter().flatten();
-        let deleted = self.conflict_deleted.iter().flatten();
-        ordinals
-            .zip(versions.zip(deleted))
-            .map(|(ordinal, (version, deleted))| ConflictAt {
-                ordinal: *ordinal as usize,
-                server_row_version: *version,
-                server_row_deleted: *deleted,
-            })
-            .collect()
+        ConflictAt::list(&self.conflict_ordinals, &self.conflict_versions, &self.conflict_deleted)
     }
 }
 

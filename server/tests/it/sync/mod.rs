@@ -1,10 +1,17 @@
 //! The sync protocol over HTTP, by section of PROTOCOL.md.
 
 mod capabilities;
+mod committed_rows;
 mod connect;
 mod pull;
+mod push_at_once;
 mod push_commit;
+mod push_conflict;
+mod push_create;
+mod push_refused;
 mod push_short_ways;
+mod push_stage;
 mod rotation;
+mod server_write;
 mod snapshot;
 mod watch;

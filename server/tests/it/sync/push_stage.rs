@@ -1,0 +1,307 @@
+//! `POST sync/push-sessions/{push_id}/chunks` (PROTOCOL.md section 3). What each check says is in `sync::payload`.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use syncline::tables::spec::WireProfile;
+use time::Duration;
+
+use crate::support::sync_app::{Reply, SyncApp, SyncClient, delete, insert, row, tables, update};
+
+fn users(ids: std::ops::Range<usize>) -> Vec<Value> {
+    ids.map(|i| insert("users", &format!("u{i}"), json!({"name": "Ada"}))).collect()
+}
+
+/// Upload the body as it is.
+async fn upload(device: &SyncClient, push_id: &str, body: impl Into<reqwest::Body>) -> Reply {
+    let request = device.request(Method::POST, &format!("sync/push-sessions/{push_id}/chunks"));
+    Reply::of(request.header("Content-Type", "application/json").body(body)).await
+}
+
+async fn staged_row_count(app: &SyncApp) -> Value {
+    app.json_rows("select staged_row_count as n from {schema}._sync_push").await[0]["n"].clone()
+}
+
+#[tokio::test]
+async fn chunks_follow_each_other_without_a_gap() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    let rows = users(0..10);
+    let created = device.create(1, &rows).await.ok();
+    let push_id = created["push_id"].as_str().unwrap();
+    assert_eq!(
+        device.stage(push_id, 0, &rows[0..4]).await.ok(),
+        json!({"push_id": push_id, "next_expected_row_ordinal": 4})
+    );
+    for start in [0, 3, 5, 9_999_999] {
+        let message = device.stage(push_id, start, &rows[4..5]).await.refused(409, "push_chunk_out_of_order");
+        assert!(message.contains('4'), "{message}");
+    }
+    device.commit(push_id).await.refused(400, "push_commit_invalid");
+    assert_eq!(device.stage(push_id, 4, &rows[4..10]).await.ok()["next_expected_row_ordinal"], 10);
+    device.stage(push_id, 10, &users(10..11)).await.refused(400, "push_chunk_invalid");
+    let committed = device.commit(push_id).await.ok();
+    assert_eq!(committed["row_count"], 10);
+}
+
+#[tokio::test]
+async fn a_refused_chunk_leaves_nothing_behind() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    let rows = users(0..3);
+    let push_id = device.create(1, &rows).await.ok()["push_id"].as_str().unwrap().to_owned();
+    let bad = [rows[0].clone(), insert("users", "u1", json!({"name": 7}))];
+    device.stage(&push_id, 0, &bad).await.refused(400, "push_chunk_invalid");
+    assert_eq!(staged_row_count(&app).await, 0);
+    // More than announced.
+    device.stage(&push_id, 0, &users(0..4)).await.refused(400, "push_chunk_invalid");
+    assert_eq!(staged_row_count(&app).await, 0);
+    device.stage(&push_id, 0, &rows).await.ok();
+    device.commit(&push_id).await.ok();
+}
+
+#[tokio::test]
+async fn a_row_occurs_once_in_a_push() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    let rows = users(0..4);
+    let push_id = device.create(1, &rows).await.ok()["push_id"].as_str().unwrap().to_owned();
+    let twice = [rows[0].clone(), delete("users", "u0", 0)];
+    let message = device.stage(&push_id, 0, &twice).await.refused(400, "push_chunk_invalid");
+    assert!(message.contains("Row 1"), "{message}");
+    device.stage(&push_id, 0, &rows[0..2]).await.ok();
+    let message = device
+        .stage(&push_id, 2, &[rows[2].clone(), rows[1].clone()])
+        .await
+        .refused(400, "push_chunk_invalid");
+    assert!(message.contains("Row 3, table \"users\""), "{message}");
+    // The same key in another table is another row.
+    let others = [insert("comments", "u0", json!({})), insert("comments", "u1", json!({}))];
+    device.stage(&push_id, 2, &others).await.ok();
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_is_refused_before_it_is() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    let id = "0192f0c1-5f7e-7cc3-98c4-dc0c0c07398f";
+    let mut foreign = insert("users", "u", json!({"name": "x"}));
+    foreign["schema"] = json!("main");
+    let number = |column: &str, value: Value| insert("numeric_values", "n", json!({ column: value }));
+    let thing = |column: &str, value: Value| insert("things", id, json!({ column: value }));
+    let refused = [
+        foreign,
+        insert("nothing", "u", json!({})),
+        insert("_sync_scope", "u", json!({})),
+        row("users", "UPSERT", "u", 0, json!({"name": "x"})),
+        insert("users", "u", json!({"nickname": "x"})),
+        insert("users", "u", json!({"name": "x", "_sync_scope_id": "eve"})),
+        insert("users", "u", json!({"name": "a\u{0}b"})),
+        insert("users", "a\u{0}b", json!({"name": "x"})),
+        insert("users", &"k".repeat(1025), json!({"name": "x"})),
+        insert("users", "u", json!({"name": "x", "email": "x".repeat(21)})),
+        row("users", "INSERT", "u", 0, json!({"id": "v", "name": "x"})),
+        row("users", "INSERT", "u", 0, Value::Null),
+        row("users", "DELETE", "u", 1, json!({})),
+        row("users", "UPDATE", "u", -1, json!({"name": "x"})),
+        number("count", json!(1)),
+        number("count", json!("2147483648")),
+        number("count", json!("1.0")),
+        number("large_count", json!("9223372036854775808")),
+        number("small_count", json!("-0")),
+        number("amount", json!("1e9999999999")),
+        number("amount", json!("12345678901.5")),
+        number("amount", json!("NaN")),
+        number("score", json!("1e0")),
+        number("score", json!("Infinity")),
+        number("ratio", json!("1e+39")),
+        number("enabled", json!("yes")),
+        thing("data", json!("AAE")),
+        thing("meta", json!("{")),
+        thing("meta", json!("[".repeat(100_000))),
+        thing("at", json!("yesterday")),
+        thing("at", json!("2024-05-06T07:08:09")),
+        thing("day", json!("2023-02-29")),
+        insert("things", "0192F0C1-5F7E-7CC3-98C4-DC0C0C07398F", json!({})),
+        insert("things", "1", json!({})),
+    ];
+    let push_id = device.create(1, &users(0..1)).await.ok()["push_id"].as_str().unwrap().to_owned();
+    for row in refused {
+        device.stage(&push_id, 0, &[row]).await.refused(400, "push_chunk_invalid");
+    }
+    device.stage(&push_id, 0, &[]).await.refused(400, "push_chunk_invalid");
+    assert_eq!(staged_row_count(&app).await, 0);
+}
+
+#[tokio::test]
+async fn profile_numbers_wants_numbers() {
+    let app = SyncApp::numbers().await;
+    let device = app.connected("ada", "dev-1").await;
+    let push_id = device.create(1, &users(0..1)).await.ok()["push_id"].as_str().unwrap().to_owned();
+    let number = |column: &str, value: Value| insert("numeric_values", "n", json!({ column: value }));
+    for row in [
+        number("count", json!("1")),
+        number("count", json!(1.5)),
+        number("count", json!(2_147_483_648i64)),
+        number("amount", json!("1.5")),
+        number("score", json!("1.5")),
+        number("enabled", json!("1")),
+        number("enabled", json!(2)),
+        number("enabled", json!([])),
+        insert("users", "u", json!({"name": 1})),
+    ] {
+        device.stage(&push_id, 0, &[row]).await.refused(400, "push_chunk_invalid");
+    }
+    let rows = [number("enabled", json!(1))];
+    device.stage(&push_id, 0, &rows).await.ok();
+    device.commit(&push_id).await.ok();
+    assert_eq!(device.bundle_rows(1).await[0]["payload"]["enabled"], true);
+}
+
+#[tokio::test]
+async fn hostile_bodies_are_refused_in_words() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    let push_id = device.create(1, &users(0..1)).await.ok()["push_id"].as_str().unwrap().to_owned();
+    let deep = |n: usize| format!("{{\"start_row_ordinal\":0,\"rows\":[{}", "[".repeat(n));
+    let in_name = |name: &str| {
+        json!({"start_row_ordinal": 0, "rows": users(0..1)}).to_string().replace("Ada", name).into_bytes()
+    };
+    for body in [
+        b"".to_vec(),
+        b"[]".to_vec(),
+        b"null".to_vec(),
+        b"{\"rows\":[]}".to_vec(),
+        b"{\"start_row_ordinal\":0,\"rows\":[null]}".to_vec(),
+        b"{\"start_row_ordinal\":0,\"rows\":[{}]}".to_vec(),
+        b"{\"start_row_ordinal\":123456789012345678901234567890,\"rows\":[]}".to_vec(),
+        b"{\"start_row_ordinal\":0,\"rows\":[\xff\xfe]}".to_vec(),
+        deep(100_000).into_bytes(),
+        in_name("\\ud800"),
+        in_name("\\u0000"),
+        in_name("\u{1}"),
+        vec![b' '; 1_000_000],
+    ] {
+        upload(&device, &push_id, body).await.refused(400, "push_chunk_invalid");
+    }
+    let refused = Reply::of(
+        device
+            .request(Method::POST, &format!("sync/push-sessions/{push_id}/chunks"))
+            .header("Content-Type", "text/plain")
+            .body("{}"),
+    )
+    .await;
+    assert_eq!(refused.status, 415, "{}", refused.text);
+}
+
+#[tokio::test]
+async fn bodies_may_be_compressed_and_are_bounded_when_they_are_not() {
+    let app = SyncApp::start_with(WireProfile::Strings, tables(), |config| {
+        config.limits.max_request_bytes = 100_000;
+    })
+    .await;
+    let device = app.connected("ada", "dev-1").await;
+    let rows = users(0..100);
+    let push_id = device.create(1, &rows).await.ok()["push_id"].as_str().unwrap().to_owned();
+    let body = json!({"start_row_ordinal": 0, "rows": rows}).to_string();
+    let send = async |body: Vec<u8>| {
+        let request = device.request(Method::POST, &format!("sync/push-sessions/{push_id}/chunks"));
+        Reply::of(
+            request.header("Content-Encoding", "gzip").header("Content-Type", "application/json").body(body),
+        )
+        .await
+    };
+    send(gzip(body.as_bytes())).await.ok();
+    // A few hundred bytes that would become a hundred thousand.
+    send(gzip(&vec![b' '; 200_000])).await.refused(413, "request_too_large");
+    send(b"no gzip at all".to_vec()).await.refused(400, "push_chunk_invalid");
+    upload(&device, &push_id, vec![b' '; 200_000]).await.refused(413, "request_too_large");
+    device.commit(&push_id).await.ok();
+}
+
+#[tokio::test]
+async fn limits_are_kept() {
+    let app = SyncApp::start_with(WireProfile::Strings, tables(), |config| {
+        config.limits.max_rows_per_push_chunk = 3;
+        config.limits.max_rows_per_bundle = 5;
+        config.limits.max_bytes_per_bundle = 1_000;
+    })
+    .await;
+    let device = app.connected("ada", "dev-1").await;
+    device.create(1, &users(0..6)).await.refused(400, "push_session_invalid");
+    let push_id = device.create(1, &users(0..5)).await.ok()["push_id"].as_str().unwrap().to_owned();
+    let message = device.stage(&push_id, 0, &users(0..4)).await.refused(400, "push_chunk_invalid");
+    assert!(message.contains("at most 3 rows"), "{message}");
+    device.stage(&push_id, 0, &users(0..3)).await.ok();
+    let long = insert("users", "u9", json!({"name": "x".repeat(1_000)}));
+    let message = device.stage(&push_id, 3, &[long]).await.refused(400, "push_chunk_invalid");
+    assert!(message.contains("1000 bytes"), "{message}");
+    device.stage(&push_id, 3, &users(3..5)).await.ok();
+    device.commit(&push_id).await.ok();
+}
+
+#[tokio::test]
+async fn only_its_own_device_adds_to_a_push() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    let rows = users(0..1);
+    let push_id = device.create(1, &rows).await.ok()["push_id"].as_str().unwrap().to_owned();
+    for other in [app.connected("eve", "dev-1").await, device.with_source("dev-2")] {
+        other.stage(&push_id, 0, &rows).await.refused(403, "push_session_forbidden");
+        other.commit(&push_id).await.refused(403, "push_session_forbidden");
+    }
+    let unknown = "0192f0c1-5f7e-7cc3-98c4-dc0c0c07398f";
+    for unknown in [unknown, &push_id.to_uppercase(), "1", "%00"] {
+        device.stage(unknown, 0, &rows).await.refused(404, "push_session_not_found");
+        device.commit(unknown).await.refused(404, "push_session_not_found");
+    }
+    device.stage(&push_id, 0, &rows).await.ok();
+    device.commit(&push_id).await.ok();
+}
+
+#[tokio::test]
+async fn a_push_expires_unless_chunks_arrive() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    let rows = users(0..3);
+    let push_id = device.create(1, &rows).await.ok()["push_id"].as_str().unwrap().to_owned();
+    app.advance(Duration::minutes(14));
+    device.stage(&push_id, 0, &rows[0..1]).await.ok();
+    app.advance(Duration::minutes(14));
+    device.stage(&push_id, 1, &rows[1..2]).await.ok();
+    app.advance(Duration::minutes(16));
+    device.stage(&push_id, 2, &rows[2..3]).await.refused(410, "push_session_expired");
+    device.commit(&push_id).await.refused(410, "push_session_expired");
+    device.push(1, &rows).await.ok();
+}
+
+#[tokio::test]
+async fn uploads_of_one_push_at_once_do_not_mix() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    let rows = users(0..2);
+    let push_id = device.create(1, &rows).await.ok()["push_id"].as_str().unwrap().to_owned();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (device, push_id, rows) = (device.clone(), push_id.clone(), rows.clone());
+        tasks.spawn(async move { device.stage(&push_id, 0, &rows).await.status.as_u16() });
+    }
+    let mut statuses = tasks.join_all().await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409, 409, 409, 409, 409, 409, 409]);
+    device.commit(&push_id).await.ok();
+    device.push(2, &[update("users", "u0", 1, json!({"name": "x"}))]).await.ok();
+}
+
+/// By the program that every machine has.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+
+    let mut gzip = std::process::Command::new("gzip")
+        .arg("-c")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    gzip.stdin.take().unwrap().write_all(bytes).unwrap();
+    gzip.wait_with_output().unwrap().stdout
+}
