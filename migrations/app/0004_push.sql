@@ -367,7 +367,7 @@ create function {schema}._sync_write_open(
 ) returns table (
     outcome text, conflict_ordinals bigint[], conflict_versions bigint[], conflict_deleted boolean[]
 )
-language plpgsql set search_path = pg_catalog as $$
+language plpgsql as $$
 #variable_conflict use_column
 declare
     v_scope {schema}._sync_scope;

@@ -167,7 +167,7 @@ impl Group<'_> {
             // Counted, so that every value is cast.
             let sql = format!(
                 "select count({cast}::{ty}) from unnest($1::text[]) as u (v0)",
-                cast = cast(column.ty, 0),
+                cast = cast("u.v0", column.ty),
                 ty = column.ty.sql()
             );
             let tried =

@@ -146,13 +146,10 @@ async fn a_commit_goes_on_when_its_client_has_gone() {
         tokio::spawn(async move { device.commit(&push_id).await })
     };
     // Until it waits for the lock.
-    while app
-        .rows(
-            "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
-        )
-        .await
-        .is_empty()
-    {
+    let waiting =
+        "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    let owner = app.state.databases.apps.as_owner();
+    while sqlx::query(waiting).fetch_all(owner).await.unwrap().is_empty() {
         tokio::task::yield_now().await;
     }
     commit.abort();
