@@ -280,13 +280,13 @@ impl Slots {
         };
     }
 
-    fn take_idle(&self) -> Vec<Box<Live>> {
+    fn take_idle(&self) -> Vec<Live> {
         let mut idle = Vec::new();
         for slot in self.lock().iter_mut() {
             if matches!(slot, Slot::Idle(_))
                 && let Slot::Idle(live) = mem::replace(slot, Slot::Empty)
             {
-                idle.push(live);
+                idle.push(*live);
             }
         }
         idle
