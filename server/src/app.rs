@@ -58,6 +58,7 @@ impl Syncline {
     /// Wait for the end of what runs beside requests, and close the pools. Call it when no request is open any more.
     pub async fn end(&self) {
         self.lifecycle.close();
+        self.engine.finished().await;
         jobs::finish(self).await;
         self.lifecycle.finished().await;
         self.databases.close().await;

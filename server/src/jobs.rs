@@ -29,8 +29,13 @@ const WRITE_KEY_USES: Job = Job {
     run: |server| Box::pin(async move { done(server.control.write_key_uses().await) }),
 };
 
-const JOBS: [Job; 6] = [
+const JOBS: [Job; 7] = [
     WRITE_KEY_USES,
+    Job {
+        name: "remove pushes that expired long ago",
+        every: MINUTE,
+        run: |server| Box::pin(async move { done(server.engine.remove_expired_pushes().await) }),
+    },
     Job {
         name: "go on with interrupted apps",
         every: MINUTE,

@@ -51,6 +51,8 @@ pub struct Engine {
     groups: push::CommitGroups,
     /// Commits under way. They run to their end even if their client goes away.
     tasks: TaskTracker,
+    /// Where expired pushes are looked for.
+    apps_with_pushes: push::AppsWithPushes,
     /// Who waits for the next bundle of a scope.
     hub: hub::Hub,
     watch_places: watch::Places,
@@ -87,11 +89,18 @@ impl Engine {
             queues: queue::ScopeQueues::default(),
             groups: push::CommitGroups::default(),
             tasks: TaskTracker::new(),
+            apps_with_pushes: push::AppsWithPushes::default(),
             hub: hub::Hub::default(),
             watch_places: watch::Places::new(limits.max_watch_streams),
             snapshots: snapshot::Capacity::new(&limits),
             limits: Arc::new(limits),
         }
+    }
+
+    /// Wait for commits and whatever else goes on without its request. Call it when no request is open any more.
+    pub async fn finished(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 
     /// The bounds on requests, pushes and pages; `sync/capabilities` tells them to clients.

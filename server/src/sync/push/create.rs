@@ -75,6 +75,7 @@ impl Engine {
             return Err(error);
         }
         let push_id = Uuid::new_v4();
+        self.apps_with_pushes.note(caller.app.app, &caller.app.schema);
         let query = sqlx::query_as(in_schema(&caller.app.schema, SQL))
             .bind(&caller.scope)
             .bind(&caller.source)

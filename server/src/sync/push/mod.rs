@@ -4,11 +4,13 @@ mod commit;
 mod commit_small;
 mod create;
 mod delete;
+mod expire;
 mod group_commit;
 mod stage;
 
 use crate::ids::{BundleSeq, SourceId};
 
+pub(in crate::sync) use self::expire::AppsWithPushes;
 pub(in crate::sync) use self::group_commit::CommitGroups;
 pub use self::{
     commit::CommitError,

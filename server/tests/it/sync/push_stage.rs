@@ -275,6 +275,23 @@ async fn a_push_expires_unless_chunks_arrive() {
 }
 
 #[tokio::test]
+async fn an_expired_push_is_removed_after_a_while() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    let old = device.staged(1, &users(0..3)).await;
+    app.advance(Duration::minutes(70));
+    let new = device.with_source("dev-2").staged(1, &users(3..6)).await;
+    assert_eq!(app.state.engine.remove_expired_pushes().await.unwrap(), 0);
+    device.commit(&old).await.refused(410, "push_session_expired");
+    app.advance(Duration::minutes(10));
+    assert_eq!(app.state.engine.remove_expired_pushes().await.unwrap(), 1);
+    device.commit(&old).await.refused(404, "push_session_not_found");
+    let chunks = app.json_rows("select push_id from {schema}._sync_push_chunk").await;
+    assert_eq!(chunks, json!([{"push_id": new}]));
+    device.with_source("dev-2").commit(&new).await.ok();
+}
+
+#[tokio::test]
 async fn uploads_of_one_push_at_once_do_not_mix() {
     let app = SyncApp::strings().await;
     let device = app.connected("ada", "dev-1").await;
