@@ -29,8 +29,21 @@ const WRITE_KEY_USES: Job = Job {
     run: |server| Box::pin(async move { done(server.control.write_key_uses().await) }),
 };
 
-const JOBS: [Job; 7] = [
+/// So are the facts about devices.
+const WRITE_DEVICE_FACTS: Job = Job {
+    name: "write down what devices did",
+    every: Duration::from_secs(1),
+    run: |server| {
+        Box::pin(async move {
+            server.engine.write_device_facts().await;
+            Ok(())
+        })
+    },
+};
+
+const JOBS: [Job; 8] = [
     WRITE_KEY_USES,
+    WRITE_DEVICE_FACTS,
     Job {
         name: "remove pushes that expired long ago",
         every: MINUTE,
@@ -82,6 +95,7 @@ pub(crate) fn start(server: &Syncline) {
 /// Write down what is in memory only: call it when no request is open any more.
 pub(crate) async fn finish(server: &Syncline) {
     run(&WRITE_KEY_USES, server).await;
+    run(&WRITE_DEVICE_FACTS, server).await;
 }
 
 async fn repeat(job: Job, server: Syncline) {

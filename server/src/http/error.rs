@@ -35,6 +35,13 @@ pub struct ApiError {
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
+/// Travels with the answer, so that what notes requests knows how it came out.
+#[derive(Debug, Clone)]
+pub(in crate::http) struct Refused {
+    pub(in crate::http) code: &'static str,
+    pub(in crate::http) message: String,
+}
+
 /// The body of every failed request. Some codes have more members, named where they occur.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorBody {
@@ -174,6 +181,8 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.log();
         let mut response = (self.status, Json(self.body())).into_response();
+        let refused = Refused { code: self.code, message: self.message.clone().into_owned() };
+        response.extensions_mut().insert(refused);
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

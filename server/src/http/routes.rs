@@ -3,7 +3,7 @@
 use axum::{
     Router,
     extract::FromRef,
-    middleware::from_fn,
+    middleware::{from_fn, from_fn_with_state},
     routing::{delete, get, post},
 };
 
@@ -24,7 +24,7 @@ pub(super) fn all(state: &Syncline) -> Router<Syncline> {
     Router::new()
         .merge(for_operators())
         .merge(for_tenants_servers())
-        .merge(for_devices())
+        .merge(for_devices(state))
         .merge(for_browsers())
         .merge(pages)
 }
@@ -47,7 +47,7 @@ fn for_tenants_servers() -> Router<Syncline> {
 }
 
 /// End users' devices, by bearer token: the oversync protocol.
-fn for_devices() -> Router<Syncline> {
+fn for_devices(state: &Syncline) -> Router<Syncline> {
     Router::new()
         .route("/t/{tenant}/{app}/syncx/health", get(sync::status::health))
         .route("/t/{tenant}/{app}/syncx/status", get(sync::status::status))
@@ -68,6 +68,7 @@ fn for_devices() -> Router<Syncline> {
             "/t/{tenant}/{app}/sync/committed-bundles/{bundle_seq}/rows",
             get(sync::committed_rows::committed_rows),
         )
+        .route_layer(from_fn_with_state(state.clone(), sync::record::requests))
 }
 
 /// What pages load: no credential, no session.

@@ -57,6 +57,7 @@ pub struct Engine {
     hub: hub::Hub,
     watch_places: watch::Places,
     snapshots: snapshot::Capacity,
+    facts: device::facts::Facts,
 }
 
 /// Who is speaking: an authenticated device of an end user. Every use case of the protocol takes it first.
@@ -92,6 +93,7 @@ impl Engine {
             apps_with_pushes: push::AppsWithPushes::default(),
             hub: hub::Hub::default(),
             watch_places: watch::Places::new(limits.max_watch_streams),
+            facts: device::facts::Facts::default(),
             snapshots: snapshot::Capacity::new(&limits),
             limits: Arc::new(limits),
         }
@@ -114,6 +116,11 @@ impl Engine {
         let question =
             sqlx::query(in_schema(&app.schema, "select max(version) from {schema}._sync_schema_version"));
         matches!(tokio::time::timeout(WITHIN, self.apps.rows(&app.schema, question)).await, Ok(Ok(_)))
+    }
+
+    /// What has been noted of devices and not been written down yet.
+    pub fn facts(&self) -> &device::facts::Facts {
+        &self.facts
     }
 
     /// Who waits for the next bundle of a scope.

@@ -12,7 +12,7 @@ use crate::{
     auth::end_user::{EndUser, UnverifiedToken},
     clock::Clock,
     directory::{Directory, LiveApp},
-    http::error::ApiError,
+    http::{error::ApiError, sync::record::CallerSlot},
     ids::{ScopeId, SourceId, UserId},
     sync::SyncCaller,
 };
@@ -145,7 +145,11 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let token = EndUserToken::from_request_parts(parts, state).await?;
         let source = source_id(&parts.headers)?;
-        Ok(Self { token, source })
+        let actor = Self { token, source };
+        if let Some(slot) = parts.extensions.get::<CallerSlot>() {
+            slot.fill(actor.caller());
+        }
+        Ok(actor)
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod committed_rows;
 pub(crate) mod connect;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(in crate::http) mod record;
 mod served;
 pub(crate) mod snapshot;
 pub(crate) mod status;

@@ -6,6 +6,7 @@ use utoipa::IntoParams;
 
 use super::served;
 use crate::{
+    clock::Clock,
     http::{
         error::{ApiError, ErrorBody},
         extract::{
@@ -64,9 +65,12 @@ impl Input for PullQuery {}
 pub(crate) async fn pull(
     actor: EndUserActor,
     State(engine): State<Engine>,
+    State(clock): State<Clock>,
     ApiQuery(query): ApiQuery<PullQuery>,
 ) -> Result<Response, ApiError> {
-    let page = engine.pull(&actor.caller(), query.check()?).await?;
+    let (caller, request) = (actor.caller(), query.check()?);
+    let page = engine.pull(&caller, request).await?;
+    engine.facts().pulled(&caller, clock.now(), request.after, page.last);
     Ok(served::json(page.body))
 }
 

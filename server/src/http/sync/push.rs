@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     http::{
-        error::{ApiError, ErrorBody},
+        error::{ApiError, ErrorBody, Refused},
         extract::{
             end_user::EndUserActor,
             input::{ApiJson, ApiPath, Input, json_bytes},
@@ -309,5 +309,8 @@ fn conflict_response(conflict: &PushConflict) -> Response {
                 .map(|row| serde_json::from_str(row).expect("BUG: a rendered row is no JSON")),
         },
     };
-    (StatusCode::CONFLICT, Json(body)).into_response()
+    let refused = Refused { code: body.error, message: body.message.clone() };
+    let mut response = (StatusCode::CONFLICT, Json(body)).into_response();
+    response.extensions_mut().insert(refused);
+    response
 }

@@ -187,7 +187,9 @@ pub(crate) async fn chunk(
     ApiQuery(query): ApiQuery<ChunkQuery>,
 ) -> Result<Response, ApiError> {
     let request = query.check()?;
-    let chunk = engine.snapshot_chunk(&actor.caller(), path.id()?, request).await?;
+    let caller = actor.caller();
+    let chunk = engine.snapshot_chunk(&caller, path.id()?, request).await?;
+    engine.facts().served_snapshot(&caller, chunk.bundle_seq);
     Ok(served::json(chunk.body))
 }
 

@@ -1,5 +1,7 @@
 //! What the server knows of devices: gathered beside their requests, judged in one sentence, listed for people.
 
+pub mod facts;
+mod flush;
 pub mod list;
 pub mod verdict;
 

@@ -126,6 +126,7 @@ impl Engine {
                     source_bundle_id: committed.source_bundle_id,
                     seq: committed.bundle_seq,
                 });
+                self.facts.committed(caller, self.clock.now(), committed.bundle_seq);
                 Ok(committed)
             }
             Err(Failed::ForGood(error)) => Err(error),

@@ -3,6 +3,7 @@
 mod capabilities;
 mod committed_rows;
 mod connect;
+mod devices;
 mod pull;
 mod push_at_once;
 mod push_commit;

@@ -1,0 +1,240 @@
+//! Writing gathered facts down: a transaction an app, a few statements whatever the number of devices.
+
+use super::{
+    Verb,
+    facts::{AppFacts, Event, Fact},
+};
+use crate::{
+    ids::{ScopeId, SourceId},
+    ops::database::in_schema,
+    sync::{Engine, conflict::DeviceProgress},
+};
+
+/// Refusals that a later success made good. Any success shows that authentication works again.
+const SETTLE: &str = "update {schema}._sync_device d
+    set last_error_at = null, last_error_verb = null, last_error_code = null, last_error_message = null,
+        error_count = 0, error_since = null
+    from unnest($1::text[], $2::text[], $3::text[]) as u (scope_id, source_id, settled)
+    where d.scope_id = u.scope_id and d.source_id = u.source_id and d.last_error_at is not null
+        and (d.last_error_verb = any (string_to_array(u.settled, ',')) or d.last_error_code = 'authentication_failed')";
+
+const WRITE: &str = "insert into {schema}._sync_device as d (
+        scope_id, source_id, user_id, client, address, first_seen_at, last_seen_at, last_push_at, last_push_seq,
+        last_pull_at, last_pull_seq, last_served_seq, last_snapshot_at, last_watch_at, last_error_at, last_error_verb,
+        last_error_code, last_error_message, error_count, error_since
+    )
+    select u.scope_id, u.source_id, u.user_id, u.client, u.address, u.seen_at, u.seen_at, u.push_at, u.push_seq,
+        u.pull_at, u.pull_seq,
+        case when u.push_seq = coalesce(u.served_seq, 0) + 1 then u.push_seq else u.served_seq end, u.snapshot_at, u.watch_at, u.error_at, u.error_verb, u.error_code,
+        u.error_message, u.error_count, u.error_since
+    from unnest(
+        $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
+        $8::bigint[], $9::timestamptz[], $10::bigint[], $11::bigint[], $12::timestamptz[], $13::timestamptz[],
+        $14::timestamptz[], $15::text[], $16::text[], $17::text[], $18::bigint[], $19::timestamptz[]
+    ) as u (
+        scope_id, source_id, user_id, client, address, seen_at, push_at, push_seq, pull_at, pull_seq, served_seq,
+        snapshot_at, watch_at, error_at, error_verb, error_code, error_message, error_count, error_since
+    )
+    order by u.scope_id, u.source_id
+    on conflict (scope_id, source_id) do update
+    set user_id = coalesce(excluded.user_id, d.user_id),
+        client = coalesce(excluded.client, d.client),
+        address = coalesce(excluded.address, d.address),
+        last_seen_at = greatest(excluded.last_seen_at, d.last_seen_at),
+        last_push_at = coalesce(excluded.last_push_at, d.last_push_at),
+        last_push_seq = coalesce(excluded.last_push_seq, d.last_push_seq),
+        last_pull_at = coalesce(excluded.last_pull_at, d.last_pull_at),
+        last_pull_seq = coalesce(excluded.last_pull_seq, d.last_pull_seq),
+        -- Its own commit right after what it has is no news to it.
+        last_served_seq = case
+            when excluded.last_push_seq = coalesce(greatest(excluded.last_served_seq, d.last_served_seq), 0) + 1
+                then excluded.last_push_seq
+            else greatest(excluded.last_served_seq, d.last_served_seq)
+        end,
+        last_snapshot_at = coalesce(excluded.last_snapshot_at, d.last_snapshot_at),
+        last_watch_at = coalesce(excluded.last_watch_at, d.last_watch_at),
+        last_error_at = coalesce(excluded.last_error_at, d.last_error_at),
+        last_error_verb = coalesce(excluded.last_error_verb, d.last_error_verb),
+        last_error_code = coalesce(excluded.last_error_code, d.last_error_code),
+        last_error_message = coalesce(excluded.last_error_message, d.last_error_message),
+        error_count = case
+            when excluded.last_error_code = d.last_error_code then d.error_count + excluded.error_count
+            when excluded.last_error_code is not null then excluded.error_count
+            else d.error_count
+        end,
+        error_since = case
+            when excluded.last_error_code = d.last_error_code then d.error_since
+            else coalesce(excluded.error_since, d.error_since)
+        end";
+
+const EVENTS: &str = "insert into {schema}._sync_device_event (
+        scope_id, source_id, event_id, at, verb, status, code, message, bundle_seq
+    )
+    select *
+    from unnest(
+        $1::text[], $2::text[], $3::uuid[], $4::timestamptz[], $5::text[], $6::integer[], $7::text[], $8::text[],
+        $9::bigint[]
+    )";
+
+/// All but the latest hundred events of these devices. Ids sort by time.
+const TRIM: &str = "delete from {schema}._sync_device_event e
+    using (
+        select u.scope_id, u.source_id, o.event_id
+        from unnest($1::text[], $2::text[]) as u (scope_id, source_id)
+        cross join lateral (
+            select o.event_id
+            from {schema}._sync_device_event o
+            where o.scope_id = u.scope_id and o.source_id = u.source_id
+            order by o.event_id desc
+            offset 100
+        ) o
+    ) old
+    where e.scope_id = old.scope_id and e.source_id = old.source_id and e.event_id = old.event_id";
+
+const VERBS: [Verb; 12] = [
+    Verb::Capabilities,
+    Verb::Connect,
+    Verb::PushCreate,
+    Verb::PushChunk,
+    Verb::PushCommit,
+    Verb::PushDelete,
+    Verb::CommittedRows,
+    Verb::Pull,
+    Verb::SnapshotCreate,
+    Verb::SnapshotChunk,
+    Verb::SnapshotDelete,
+    Verb::Watch,
+];
+
+/// A device with what it did.
+type Row<'a> = (&'a (String, String), &'a Fact);
+
+impl Engine {
+    /// Write down what has been gathered about devices, and settle conflicts of those that got on. What fails is lost
+    /// and logged: facts are for looking at.
+    pub async fn write_device_facts(&self) {
+        let (apps, dropped) = self.facts.take();
+        if dropped > 0 {
+            tracing::warn!(dropped, "more devices called than can be noted; facts of some are missing");
+        }
+        for (app, facts) in apps {
+            if let Err(error) = self.write_app(&facts).await {
+                tracing::warn!(app.id = %app, error.cause = %error, "facts about devices could not be written");
+            }
+        }
+    }
+
+    async fn write_app(&self, facts: &AppFacts) -> Result<(), sqlx::Error> {
+        let schema = &facts.catalog.schema;
+        let rows: Vec<Row<'_>> = facts.devices.iter().filter(|(_, fact)| fact.seen_at.is_some()).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.apps.begin(schema).await?;
+        sqlx::raw_sql("set local synchronous_commit = off").execute(&mut *tx).await?;
+        settle(&rows, schema, &mut tx).await?;
+        write(&rows, schema, &mut tx).await?;
+        events(&rows, schema, &mut tx).await?;
+        tx.commit().await?;
+
+        let progress: Vec<DeviceProgress> = rows
+            .iter()
+            .filter(|(_, fact)| fact.push.is_some() || fact.pull.is_some())
+            .filter_map(|((scope, source), fact)| {
+                Some(DeviceProgress {
+                    scope: ScopeId::parse(scope).ok()?,
+                    source: SourceId::parse_device(source).ok()?,
+                    pulled_seq: fact.pull.map_or(0, |(_, seq)| seq.0),
+                })
+            })
+            .collect();
+        if !progress.is_empty() {
+            self.settle_conflicts(&facts.catalog, &progress).await?;
+        }
+        Ok(())
+    }
+}
+
+fn column<'a, T>(rows: &[Row<'a>], of: impl Fn(&Row<'a>) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
+}
+
+async fn settle(
+    rows: &[Row<'_>],
+    schema: &crate::ids::SchemaName,
+    tx: &mut crate::ops::database::AppTx,
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<Row<'_>> = rows.iter().filter(|(_, fact)| !fact.succeeded.is_empty()).copied().collect();
+    let settled = |fact: &Fact| {
+        let is_settled = |verb: &&Verb| fact.succeeded.iter().any(|done| done.settles(verb.as_str()));
+        VERBS.iter().filter(is_settled).map(|verb| verb.as_str()).collect::<Vec<_>>().join(",")
+    };
+    sqlx::query(in_schema(schema, SETTLE))
+        .bind(column(&rows, |((scope, _), _)| scope.as_str()))
+        .bind(column(&rows, |((_, source), _)| source.as_str()))
+        .bind(column(&rows, |(_, fact)| settled(fact)))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn write(
+    rows: &[Row<'_>],
+    schema: &crate::ids::SchemaName,
+    tx: &mut crate::ops::database::AppTx,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(in_schema(schema, WRITE))
+        .bind(column(rows, |((scope, _), _)| scope.as_str()))
+        .bind(column(rows, |((_, source), _)| source.as_str()))
+        .bind(column(rows, |(_, fact)| fact.user.as_deref()))
+        .bind(column(rows, |(_, fact)| fact.client.as_deref()))
+        .bind(column(rows, |(_, fact)| fact.address.as_deref()))
+        .bind(column(rows, |(_, fact)| fact.seen_at))
+        .bind(column(rows, |(_, fact)| fact.push.map(|(at, _)| at)))
+        .bind(column(rows, |(_, fact)| fact.push.map(|(_, seq)| seq)))
+        .bind(column(rows, |(_, fact)| fact.pull.map(|(at, _)| at)))
+        .bind(column(rows, |(_, fact)| fact.pull.map(|(_, seq)| seq)))
+        .bind(column(rows, |(_, fact)| fact.served))
+        .bind(column(rows, |(_, fact)| fact.snapshot_at))
+        .bind(column(rows, |(_, fact)| fact.watch_at))
+        .bind(column(rows, |(_, fact)| fact.error.as_ref().map(|error| error.at)))
+        .bind(column(rows, |(_, fact)| fact.error.as_ref().map(|error| error.verb.as_str())))
+        .bind(column(rows, |(_, fact)| fact.error.as_ref().map(|error| error.code.as_str())))
+        .bind(column(rows, |(_, fact)| fact.error.as_ref().map(|error| error.message.as_str())))
+        .bind(column(rows, |(_, fact)| fact.error.as_ref().map_or(0, |error| error.count)))
+        .bind(column(rows, |(_, fact)| fact.error.as_ref().map(|error| error.since)))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn events(
+    rows: &[Row<'_>],
+    schema: &crate::ids::SchemaName,
+    tx: &mut crate::ops::database::AppTx,
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<Row<'_>> = rows.iter().filter(|(_, fact)| !fact.events.is_empty()).copied().collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let events: Vec<(&(String, String), &Event)> =
+        rows.iter().flat_map(|(key, fact)| fact.events.iter().map(move |event| (*key, event))).collect();
+    sqlx::query(in_schema(schema, EVENTS))
+        .bind(events.iter().map(|((scope, _), _)| scope.as_str()).collect::<Vec<_>>())
+        .bind(events.iter().map(|((_, source), _)| source.as_str()).collect::<Vec<_>>())
+        .bind(events.iter().map(|(_, event)| event.id).collect::<Vec<_>>())
+        .bind(events.iter().map(|(_, event)| event.at).collect::<Vec<_>>())
+        .bind(events.iter().map(|(_, event)| event.verb.as_str()).collect::<Vec<_>>())
+        .bind(events.iter().map(|(_, event)| i32::from(event.status)).collect::<Vec<_>>())
+        .bind(events.iter().map(|(_, event)| event.code.as_deref()).collect::<Vec<_>>())
+        .bind(events.iter().map(|(_, event)| event.message.as_deref()).collect::<Vec<_>>())
+        .bind(events.iter().map(|(_, event)| event.bundle_seq).collect::<Vec<_>>())
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query(in_schema(schema, TRIM))
+        .bind(column(&rows, |((scope, _), _)| scope.as_str()))
+        .bind(column(&rows, |((_, source), _)| source.as_str()))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
