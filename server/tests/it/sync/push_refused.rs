@@ -201,3 +201,46 @@ async fn a_parent_that_others_refer_to_is_not_deleted() {
     // Together with its child it is, in whatever order they are uploaded.
     device.push(2, &[delete("users", "u1", 1), delete("notes", "n1", 1)]).await.ok();
 }
+
+/// A trigger that fails as if another transaction were in the way, until its sequence has reached `times`.
+async fn in_the_way(app: &SyncApp, times: i64) {
+    app.sql(&format!(
+        "create sequence {{schema}}.attempts;
+         create function {{schema}}.in_the_way() returns trigger language plpgsql as $$
+         begin
+            -- A sequence is not rolled back.
+            if nextval('{{schema}}.attempts') <= {times} then
+                raise exception 'in the way' using errcode = 'serialization_failure';
+            end if;
+            return new;
+         end $$;
+         create trigger in_the_way before insert on {{schema}}.users
+         for each row execute function {{schema}}.in_the_way()"
+    ))
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_that_others_are_in_the_way_of_is_tried_again() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    in_the_way(&app, 3).await;
+    let committed = device.push(1, &[insert("users", "u", json!({"name": "Ada"}))]).await.ok();
+    assert_eq!((&committed["bundle_seq"], &committed["row_count"]), (&json!(1), &json!(1)));
+}
+
+#[tokio::test]
+async fn a_commit_that_never_gets_through_is_told_to_come_back_and_can() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    in_the_way(&app, 1_000).await;
+    let push_id = device.staged(1, &[insert("users", "u", json!({"name": "Ada"}))]).await;
+    let reply = device.commit(&push_id).await;
+    reply.refused(503, "service_unavailable");
+    assert!(reply.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
+    // It is nobody's mistake, so nobody is bothered with it, and the push is still there.
+    assert_eq!(inbox(&app).await, json!([]));
+    app.sql("drop trigger in_the_way on {schema}.users").await.unwrap();
+    device.commit(&push_id).await.ok();
+}
