@@ -41,13 +41,18 @@ const WRITE_DEVICE_FACTS: Job = Job {
     },
 };
 
-const JOBS: [Job; 8] = [
+const JOBS: [Job; 9] = [
     WRITE_KEY_USES,
     WRITE_DEVICE_FACTS,
     Job {
         name: "remove pushes that expired long ago",
         every: MINUTE,
         run: |server| Box::pin(async move { done(server.engine.remove_expired_pushes().await) }),
+    },
+    Job {
+        name: "remove snapshots that nobody reads any more",
+        every: MINUTE,
+        run: |server| Box::pin(async move { done(server.engine.remove_expired_snapshots().await) }),
     },
     Job {
         name: "go on with interrupted apps",

@@ -57,6 +57,7 @@ pub struct Engine {
     hub: hub::Hub,
     watch_places: watch::Places,
     snapshots: snapshot::Capacity,
+    apps_with_snapshots: snapshot::AppsWithSnapshots,
     facts: device::facts::Facts,
 }
 
@@ -94,6 +95,7 @@ impl Engine {
             hub: hub::Hub::default(),
             watch_places: watch::Places::new(limits.max_watch_streams),
             facts: device::facts::Facts::default(),
+            apps_with_snapshots: snapshot::AppsWithSnapshots::default(),
             snapshots: snapshot::Capacity::new(&limits),
             limits: Arc::new(limits),
         }

@@ -6,6 +6,7 @@
 
 mod build;
 pub mod chunk;
+mod expire;
 mod page_sql;
 pub mod session;
 
@@ -14,6 +15,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
+pub(in crate::sync) use self::expire::AppsWithSnapshots;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use crate::{

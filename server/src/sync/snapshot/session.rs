@@ -162,6 +162,7 @@ impl Engine {
         if let Some(replacement) = replacement {
             replacement.check(caller)?;
         }
+        self.apps_with_snapshots.note(caller.app.app, &caller.app.schema);
         let session = self.session_on_snapshot(caller, replacement).await?;
         if let Some(replacement) = replacement {
             self.hub.retired(caller.app.app, &caller.scope, &replacement.previous);

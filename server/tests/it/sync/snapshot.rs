@@ -433,3 +433,38 @@ async fn rows_without_versions_make_no_snapshot() {
     app.sql("update {schema}._sync_row set deleted = false where key = 'c1'").await.unwrap();
     device.post("sync/snapshot-sessions", &json!({})).await.refused(500, "internal_error");
 }
+
+#[tokio::test]
+async fn what_nobody_reads_any_more_is_removed() {
+    let app = SyncApp::strings().await;
+    let device = filled(&app).await;
+    let old = create(&device).await;
+    let left = || async {
+        app.state.engine.remove_expired_snapshots().await.unwrap();
+        app.json_rows(
+            "select (select count(*) from {schema}._sync_snapshot_session) as sessions,
+                (select count(*) from {schema}._sync_snapshot) as snapshots,
+                (select count(*) > 0 from {schema}._sync_snapshot_page) as pages",
+        )
+        .await
+    };
+    let all = json!([{"sessions": 1, "snapshots": 1, "pages": true}]);
+    assert_eq!(left().await, all);
+    app.advance(Duration::minutes(15));
+    assert_eq!(left().await, all, "a session that was begun in time is read to its end");
+    chunk(&device, &old, "").await.refused(410, "snapshot_session_expired");
+
+    // Somebody else's session keeps the snapshot.
+    let new = create(&device).await;
+    app.advance(Duration::minutes(10));
+    assert_eq!(left().await, json!([{"sessions": 2, "snapshots": 1, "pages": true}]));
+    assert_eq!(read(&device, &new, 5_000, 1 << 24).await.len(), 198);
+
+    app.advance(Duration::minutes(10));
+    assert_eq!(left().await, json!([{"sessions": 2, "snapshots": 0, "pages": false}]));
+    chunk(&device, &new, "").await.refused(410, "snapshot_session_expired");
+    app.advance(Duration::minutes(60));
+    assert_eq!(left().await, json!([{"sessions": 0, "snapshots": 0, "pages": false}]));
+    chunk(&device, &new, "").await.refused(404, "snapshot_session_not_found");
+    create(&device).await;
+}
