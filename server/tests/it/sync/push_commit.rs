@@ -1,10 +1,11 @@
 //! `POST sync/push-sessions/{push_id}/commit`: bundles, effects, hashes (PROTOCOL.md section 3).
 
-use serde_json::json;
+use serde_json::{Value, json};
+use syncline::tables::spec::WireProfile;
 
-use crate::support::sync_app::{SyncApp, delete, hex_hash, insert, request_hash, row, update};
+use crate::support::sync_app::{SyncApp, delete, hex_hash, insert, request_hash, row, table, text, update};
 
-fn numeric_values() -> serde_json::Value {
+fn numeric_values() -> Value {
     insert(
         "numeric_values",
         "n-1",
@@ -201,4 +202,23 @@ async fn every_type_comes_back_in_its_canonical_form() {
             "hour": "07:08:00",
         })
     );
+}
+
+#[tokio::test]
+async fn a_table_may_have_hundreds_of_columns() {
+    // More than a function call may have arguments.
+    let columns = (0..300).map(|n| text(&format!("c{n}"))).collect();
+    let tables = json!([table("wide", columns)]);
+    let app = SyncApp::start_with(WireProfile::Strings, tables, |_| {}).await;
+    let device = app.connected("ada", "dev-1").await;
+    let payload: Value = (0..300).map(|n| (format!("c{n}"), json!(n.to_string()))).collect();
+    let rows: Vec<Value> = (0..40).map(|n| insert("wide", &format!("w{n}"), payload.clone())).collect();
+    device.push(1, &rows).await.ok();
+    let written = device.bundle_rows(1).await;
+    assert_eq!(
+        (&written[39]["payload"]["c0"], &written[39]["payload"]["c299"]),
+        (&json!("0"), &json!("299"))
+    );
+    device.push(2, &[update("wide", "w7", 1, json!({"c150": null}))]).await.ok();
+    assert_eq!(device.bundle_rows(2).await[0]["payload"]["c150"], Value::Null);
 }
