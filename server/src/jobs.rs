@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use metrics::counter;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::{app::Syncline, ops::metrics::JOB_FAILURES};
+use crate::{app::Syncline, ops::metrics::JOB_FAILURES, sync::retention::Keep};
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
@@ -41,7 +41,7 @@ const WRITE_DEVICE_FACTS: Job = Job {
     },
 };
 
-const JOBS: [Job; 9] = [
+const JOBS: [Job; 10] = [
     WRITE_KEY_USES,
     WRITE_DEVICE_FACTS,
     Job {
@@ -80,11 +80,46 @@ const JOBS: [Job; 9] = [
         },
     },
     Job {
+        name: "prune history past its time",
+        every: Duration::from_mins(10),
+        run: |server| Box::pin(async move { done(prune_history(&server).await) }),
+    },
+    Job {
         name: "remove expired sessions",
         every: Duration::from_mins(10),
         run: |server| Box::pin(async move { done(server.control.remove_expired_sessions().await) }),
     },
 ];
+
+/// Prune every app that has a maximum age, by its own settings or the server's; an app without one costs nothing.
+///
+/// # Errors
+/// The last app's that failed; the others are pruned all the same.
+async fn prune_history(server: &Syncline) -> Result<(), sqlx::Error> {
+    const APPS: i64 = 500;
+    let default = &server.config.retention;
+    let (mut after, mut outcome) = (None, Ok(()));
+    loop {
+        let apps = server.control.ready_apps(after, APPS).await?;
+        for app in &apps {
+            let max_age_days = app.retention.max_age_days.map(i64::from).or(default.max_age_days);
+            let Some(max_age_days) = max_age_days else { continue };
+            let min_bundles = app.retention.min_bundles.unwrap_or(default.min_bundles);
+            let keep = Keep { min_bundles, max_age: time::Duration::days(max_age_days) };
+            match server.engine.prune_history(&app.app_id.schema(), keep).await {
+                Ok(pruned) if pruned.bundles > 0 => tracing::info!(
+                    app.id = %app.app_id, scopes = pruned.scopes, bundles = pruned.bundles, "History was pruned."
+                ),
+                Ok(_) => {}
+                Err(error) => outcome = Err(error),
+            }
+        }
+        after = apps.last().map(|app| app.app_id);
+        if apps.len() < APPS as usize {
+            return outcome;
+        }
+    }
+}
 
 fn done<T>(outcome: Result<T, impl Error + Send + Sync + 'static>) -> Outcome {
     outcome.map(drop).map_err(Into::into)

@@ -20,6 +20,7 @@ mod queue;
 pub mod refusal;
 pub mod rejected_write;
 pub mod relay;
+pub mod retention;
 pub mod served;
 pub mod server_write;
 pub mod snapshot;

@@ -12,6 +12,7 @@ mod push_create;
 mod push_refused;
 mod push_short_ways;
 mod push_stage;
+mod retention;
 mod rotation;
 mod server_write;
 mod snapshot;
