@@ -7,7 +7,7 @@ use std::{error::Error, time::Duration};
 
 use futures_util::future::BoxFuture;
 use metrics::counter;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{app::Syncline, ops::metrics::JOB_FAILURES, sync::retention::Keep};
 
@@ -140,7 +140,7 @@ pub(crate) async fn finish(server: &Syncline) {
 
 async fn repeat(job: Job, server: Syncline) {
     let closing = server.lifecycle.closing();
-    let mut times = interval_at(Instant::now() + job.every, job.every);
+    let mut times = interval(job.every);
     times.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
