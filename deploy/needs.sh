@@ -68,6 +68,14 @@ need_linker() {
     esac
 }
 
+need_curl() {
+    command -v curl >/dev/null && return
+    case $(packages_of) in
+    apt) apt_install "deploy/two-devices speaks HTTP with it" curl ca-certificates ;;
+    *) give_up "install curl, deploy/two-devices speaks HTTP with it" ;;
+    esac
+}
+
 # Succeeds when a PostgreSQL server that is new enough is where the server looks for one.
 have_postgres() {
     local bin major

@@ -10,6 +10,7 @@ mod isolation;
 mod layers;
 mod openapi;
 mod ops;
+mod quick_start;
 mod schema;
 mod support;
 mod sync;
