@@ -66,6 +66,7 @@ pub fn router(state: Syncline) -> Router {
         .layer(RequestDecompressionLayer::new().gzip(true))
         .layer(from_fn(encoding::known))
         .layer(compression())
+        .layer(from_fn(encoding::wanted))
         .layer(from_fn_with_state(state.clone(), drain::refuse))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(observe::requests))
