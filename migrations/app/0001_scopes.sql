@@ -22,7 +22,8 @@ create table {schema}._sync_scope (
     lease_expires_at timestamptz,
     created_at timestamptz not null,
     last_commit_at timestamptz,
-    constraint scope_floor_within_history check (floor_seq between 0 and bundle_seq)
+    -- The latest bundle is never pruned: a device whose checkpoint it is would be told to rebuild, for ever.
+    constraint scope_floor_within_history check (floor_seq = 0 or floor_seq between 1 and bundle_seq - 1)
 ) with (fillfactor = 70)
 -- next
 -- A writer identity. Made by its first commit, by a rotation (reserved), or by a server writer. Never deleted: the number
