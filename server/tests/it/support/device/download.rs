@@ -35,7 +35,10 @@ impl Device {
     }
 
     /// Hand every bundle after the checkpoint to `take`, page by page, and move the checkpoint with them.
-    pub(crate) async fn follow(&mut self, take: &mut dyn FnMut(&mut Self, &Bundle)) -> Result<(), Trouble> {
+    pub(crate) async fn follow(
+        &mut self,
+        take: &mut (dyn FnMut(&mut Self, &Bundle) + Send),
+    ) -> Result<(), Trouble> {
         let mut target = None;
         loop {
             let ceiling = target.map(|target| format!("&target_bundle_seq={target}")).unwrap_or_default();

@@ -6,10 +6,11 @@
 //! answer that breaks the protocol panics. An answer that is lost, or a refusal the protocol foresees, is [`Trouble`].
 
 pub(crate) mod canonical;
-mod download;
+pub(crate) mod download;
 mod rebuild;
 pub(crate) mod schema;
 pub(crate) mod store;
+pub(crate) mod tally;
 pub(crate) mod transport;
 mod upload;
 
@@ -24,6 +25,7 @@ pub(crate) use self::upload::{Attempt, Journal, Op, UploadRow};
 use self::{
     schema::{Profile, Row, RowId},
     store::{Effect, Store},
+    tally::Tally,
     transport::{Answer, Lost, Transport},
 };
 
@@ -99,6 +101,7 @@ pub(crate) struct Device {
     pub(crate) name: String,
     pub(crate) profile: Profile,
     pub(crate) transport: Transport,
+    pub(crate) tally: Tally,
     pub(crate) resolution: Resolution,
     pub(crate) appetite: Appetite,
     /// Leave out of an upload the deletions that the server's own foreign key actions will make.
@@ -135,6 +138,7 @@ impl Device {
             name: name.to_owned(),
             profile,
             transport,
+            tally: Tally::default(),
             resolution: Resolution::ServerWins,
             appetite: Appetite::default(),
             leaves_cascades_to_server: false,
@@ -159,12 +163,12 @@ impl Device {
         &self.rows
     }
 
-    pub(crate) fn checkpoint(&self) -> i64 {
-        self.checkpoint
+    pub(crate) fn known(&self) -> &BTreeMap<RowId, Known> {
+        &self.known
     }
 
-    pub(crate) fn source(&self) -> &str {
-        &self.source
+    pub(crate) fn checkpoint(&self) -> i64 {
+        self.checkpoint
     }
 
     pub(crate) fn is_clean(&self) -> bool {
@@ -240,9 +244,11 @@ impl Device {
                 assert!(answer.body["lease_expires_at"].is_string(), "no lease_expires_at: {}", answer.body);
                 let id = answer.str("initialization_id").to_owned();
                 assert_eq!(uuid::Uuid::parse_str(&id).expect("a UUID").to_string(), id, "a canonical UUID");
+                self.tally.count("leases");
                 self.connection = Connection::Filling(id);
             }
             "retry_later" => {
+                self.tally.count("told to connect later");
                 assert!(answer.int("retry_after_seconds") >= 1, "retry at once: {}", answer.body);
                 return Err(Trouble::Later);
             }

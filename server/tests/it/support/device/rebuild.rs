@@ -34,7 +34,13 @@ impl Device {
             Err(Trouble::HistoryPruned) => panic!("a snapshot needs no history"),
             other => other?,
         };
-        if let Some((source, _)) = self.rotation.take() {
+        self.tally.count("rebuilds");
+        if let Some((source, reason)) = self.rotation.take() {
+            self.tally.count(match reason {
+                "history_pruned" => "rotations after pruning",
+                "source_retired" => "rotations after retirement",
+                _ => "rotations after another life",
+            });
             self.source = source;
             self.next_source_bundle_id = 1;
         }

@@ -22,10 +22,6 @@ impl Store {
         self.rows.get(id)
     }
 
-    pub(crate) fn rows(&self) -> &BTreeMap<RowId, Row> {
-        &self.rows
-    }
-
     /// The keys of one table, in order.
     pub(crate) fn keys(&self, table: &str) -> Vec<RowId> {
         self.rows.keys().filter(|id| id.table == table).cloned().collect()

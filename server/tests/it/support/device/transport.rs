@@ -97,11 +97,6 @@ impl Transport {
         }
     }
 
-    /// Point at the same app on another address: a server that was restarted.
-    pub(crate) fn move_to(&mut self, base: &str) {
-        base.trim_end_matches('/').clone_into(&mut self.base);
-    }
-
     pub(crate) async fn get(&mut self, source: &str, path: String) -> Result<Answer, Lost> {
         self.call(Request { method: Method::GET, path, source: source.to_owned(), body: None }).await
     }

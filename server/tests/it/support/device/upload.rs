@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     Connection, Device, Known, Resolution, Trouble, canonical,
-    schema::{self, Kind, Profile, Row, RowId, TABLES, Value},
+    schema::{self, Kind, Profile, Row, RowId, TABLES, row_to_wire},
     transport::{Answer, int},
 };
 
@@ -37,6 +37,11 @@ pub(crate) struct UploadRow {
     pub(crate) op: Op,
     pub(crate) base: i64,
     pub(crate) row: Option<Row>,
+}
+
+impl UploadRow {
+    /// The base of a write that asked for none: plain SQL.
+    pub(crate) const WHATEVER: i64 = -1;
 }
 
 /// A bundle under way, frozen until its fate is known.
@@ -182,6 +187,7 @@ impl Device {
             return self.push_refused(&answer);
         }
         if answer.body["status"] == "already_committed" {
+            self.tally.count("commits heard of later");
             return self.settle(&answer, &outbound).await;
         }
         assert_eq!(answer.str("status"), "staging");
@@ -214,13 +220,17 @@ impl Device {
         let filling = matches!(self.connection, Connection::Filling(_));
         match (answer.status, answer.code()) {
             (409, "push_conflict") => {
+                self.tally.count("conflicts");
                 self.resolve(&answer.body["conflict"]);
                 Ok(Step::Again)
             }
             // The session was replaced, expired, or heard a chunk twice; or its commit was heard after all.
             (404, "push_session_not_found")
             | (410, "push_session_expired")
-            | (409, "push_chunk_out_of_order" | "source_sequence_changed") => Ok(Step::Again),
+            | (409, "push_chunk_out_of_order" | "source_sequence_changed") => {
+                self.tally.count("sessions lost");
+                Ok(Step::Again)
+            }
             (409, "scope_uninitialized" | "initialization_stale") | (410, "initialization_expired") => {
                 self.connection = Connection::None;
                 Ok(Step::Again)
@@ -246,6 +256,9 @@ impl Device {
             }
             (400, "push_commit_invalid") => {
                 let message = answer.str("message").to_owned();
+                // The only rule of these tables that a row can break without its device knowing.
+                assert!(message.contains("refers to a row that does not exist"), "{}: {message}", self.name);
+                self.tally.count("pushes refused");
                 self.outbound = None;
                 self.dirty.clear();
                 self.must_rebuild = true;
@@ -293,6 +306,7 @@ impl Device {
 
     fn acknowledge(&mut self, outbound: &Outbound, seq: i64, hash: &str) {
         self.journal.acknowledged(&self.source, self.next_source_bundle_id, &outbound.rows, seq, hash);
+        self.tally.count("commits");
         self.outbound = None;
         self.next_source_bundle_id += 1;
         self.connection = Connection::Ready;
@@ -300,14 +314,16 @@ impl Device {
 
     /// Whether a committed bundle is this upload; where the wire has no request hash, by its rows.
     fn is_ours(&self, outbound: &Outbound, rows: &[Json]) -> bool {
+        let deletes = outbound.rows.iter().any(|upload| upload.op == Op::Delete);
         outbound.rows.iter().all(|upload| {
             rows.iter().any(|row| {
                 RowId::of_wire(row) == upload.id
                     && match &upload.row {
                         None => row["op"] == "DELETE",
+                        // A deletion uploaded before it may have taken it along.
+                        Some(_) if row["op"] == "DELETE" => deletes && upload.op == Op::Update,
                         Some(sent) => {
-                            row["op"] != "DELETE"
-                                && schema::row_from_wire(self.profile, &upload.id, &row["payload"]) == *sent
+                            schema::row_from_wire(self.profile, &upload.id, &row["payload"]) == *sent
                         }
                     }
             })
@@ -385,12 +401,12 @@ impl Device {
         let server_row =
             (!server_row.is_null()).then(|| schema::row_from_wire(self.profile, &id, server_row));
 
-        self.thaw();
         if version == 0 {
             self.known.remove(&id);
         } else {
             self.known.insert(id.clone(), Known { version, deleted });
         }
+        self.thaw();
         let local = self.rows.get(&id).cloned();
         match (self.resolution, server_row, local) {
             (Resolution::ClientWins, None, None) => drop(self.dirty.remove(&id)),
@@ -433,6 +449,6 @@ fn upload_to_wire(profile: Profile, row: &UploadRow) -> Json {
         "key": row.id.wire_key(),
         "op": row.op.as_str(),
         "base_row_version": row.base,
-        "payload": row.row.as_ref().map(|values| schema::row_to_wire(profile, &row.id, values)),
+        "payload": row.row.as_ref().map(|values| row_to_wire(profile, &row.id, values)),
     })
 }
