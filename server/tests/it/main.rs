@@ -5,6 +5,7 @@
 mod commands;
 mod control;
 mod convergence;
+mod crash;
 mod dashboard;
 mod health;
 mod isolation;
