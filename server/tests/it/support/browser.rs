@@ -71,6 +71,12 @@ impl Browser {
         self.cookies.get("syncline_session").map(String::as_str)
     }
 
+    /// Take a cookie, `name=value`, from somewhere else.
+    pub(crate) fn set_cookie(&mut self, pair: &str) {
+        let (name, value) = pair.split_once('=').unwrap();
+        self.cookies.insert(name.to_owned(), value.to_owned());
+    }
+
     /// Another window of the same browser.
     pub(crate) fn with_the_same_cookies(&self) -> Self {
         Self { http: self.http.clone(), base: self.base.clone(), cookies: self.cookies.clone() }

@@ -1,0 +1,158 @@
+//! No request with another tenant's, app's or user's credential sees or changes anything, or learns that it exists
+//! (DESIGN.md, promise 2).
+//!
+//! The routes are read from `http/routes.rs`, where every URL is. Each group of them is asked by nobody, by somebody
+//! with a made-up credential, by those with a credential for something else, by those whose role is too low, and by
+//! those who may. A route that a matrix does not know fails the test until somebody has thought about it.
+
+mod database;
+mod devices;
+mod people;
+mod servers;
+
+use reqwest::Method;
+use sqlx::{AssertSqlSafe, PgPool};
+use syncline::tables::spec::WireProfile;
+
+use crate::support::{
+    app::{TestApp, TestSyncApp, TestTenant},
+    device::schema::DDL,
+};
+
+/// Two tenants that know nothing of each other; both have an app `notes`, and the first has another one.
+struct Neighbours {
+    server: TestApp,
+    acme: TestTenant,
+    notes: TestSyncApp,
+    /// Acme's other app.
+    tasks: TestSyncApp,
+    /// The stranger's app.
+    foreign: TestSyncApp,
+}
+
+impl Neighbours {
+    async fn new() -> Self {
+        let server = TestApp::start().await;
+        let (acme, globex) = (server.tenant("acme").await, server.tenant("globex").await);
+        let create = |owner: &TestTenant, slug: &'static str| {
+            let owner = owner.clone();
+            let server = &server;
+            async move { server.create_app_of(&owner, slug, WireProfile::Strings, DDL).await }
+        };
+        let notes = create(&acme, "notes").await;
+        let tasks = create(&acme, "tasks").await;
+        let foreign = create(&globex, "notes").await;
+        Self { server, acme, notes, tasks, foreign }
+    }
+}
+
+/// A route as it is declared: method and path with its parameters in braces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Route {
+    method: Method,
+    path: String,
+}
+
+/// The routes of one group: of a function of `http/routes.rs`.
+fn routes_of(group: &str) -> Vec<Route> {
+    const SOURCE: &str = include_str!("../../../src/http/routes.rs");
+    let (_, rest) = SOURCE.split_once(&format!("fn {group}()")).unwrap_or_else(|| panic!("no group {group}"));
+    let body = rest.split("\nfn ").next().unwrap();
+    let routes: Vec<Route> = body.split(".route(").skip(1).flat_map(routes_of_call).collect();
+    assert!(!routes.is_empty(), "{group} has no routes");
+    routes
+}
+
+fn routes_of_call(call: &str) -> Vec<Route> {
+    let mut parts = call.splitn(3, '"');
+    let (_, path, handlers) = (parts.next(), parts.next().unwrap(), parts.next().unwrap());
+    let methods = [
+        ("get(", Method::GET),
+        ("post(", Method::POST),
+        ("put(", Method::PUT),
+        ("patch(", Method::PATCH),
+        ("delete(", Method::DELETE),
+    ];
+    let names_method = |name: &str| {
+        handlers
+            .match_indices(name)
+            .any(|(at, _)| !handlers[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+    };
+    methods
+        .into_iter()
+        .filter(|(name, _)| names_method(name))
+        .map(|(_, method)| Route { method, path: path.to_owned() })
+        .collect()
+}
+
+/// Everything that is stored, as one number a table: what a request that is refused must not change. Sessions, what
+/// keys were last used for and what is known of devices are no such thing.
+async fn fingerprint(pool: &PgPool) -> Vec<(String, Option<String>)> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        r"select format('%I.%I', schemaname, tablename)
+          from pg_tables
+          where (schemaname = 'platform' or schemaname like 'app\_%')
+              and tablename not in ('session', '_sync_device', '_sync_device_event')
+          order by 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    let mut all = Vec::new();
+    for table in tables {
+        let sql = format!(
+            "select md5(string_agg((to_jsonb(t) - 'last_used_at')::text, ',' order by (to_jsonb(t))::text)) from {table} t"
+        );
+        all.push((table, sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(pool).await.unwrap()));
+    }
+    all
+}
+
+#[test]
+fn every_group_of_routes_has_a_matrix() {
+    const SOURCE: &str = include_str!("../../../src/http/routes.rs");
+    const KNOWN: [&str; 6] =
+        ["for_operators", "for_tenants_servers", "for_devices", "for_browsers", "for_visitors", "for_people"];
+    for line in SOURCE.lines().filter_map(|line| line.strip_prefix("fn for_")) {
+        let group = format!("for_{}", line.split('(').next().unwrap());
+        assert!(KNOWN.contains(&group.as_str()), "{group} needs a matrix of who may ask what");
+    }
+    assert_eq!(
+        SOURCE.matches(".route(").count(),
+        KNOWN.map(|group| calls_in(SOURCE, group)).iter().sum::<usize>()
+    );
+}
+
+fn calls_in(source: &str, group: &str) -> usize {
+    source
+        .split_once(&format!("fn {group}()"))
+        .unwrap()
+        .1
+        .split("\nfn ")
+        .next()
+        .unwrap()
+        .matches(".route(")
+        .count()
+}
+
+#[test]
+fn public_pages_are_these_and_no_others() {
+    let mut public: Vec<String> = ["for_operators", "for_browsers", "for_visitors"]
+        .into_iter()
+        .flat_map(routes_of)
+        .map(|route| format!("{} {}", route.method, route.path))
+        .collect();
+    public.sort();
+    let known = [
+        "GET /",
+        "GET /livez",
+        "GET /metrics",
+        "GET /readyz",
+        "GET /sign-in",
+        "GET /sign-up",
+        "GET /static/{*address}",
+        "POST /sign-in",
+        "POST /sign-up",
+    ];
+    assert_eq!(public, known);
+}
