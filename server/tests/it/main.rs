@@ -8,6 +8,7 @@ mod convergence;
 mod crash;
 mod dashboard;
 mod health;
+mod hostile;
 mod isolation;
 mod layers;
 mod openapi;
