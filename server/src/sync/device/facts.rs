@@ -26,7 +26,11 @@ const MAX_TEXT: usize = 500;
 
 /// What has been gathered since the last flush. One a process; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Facts(Arc<Mutex<Gathered>>);
+pub struct Facts {
+    gathered: Arc<Mutex<Gathered>>,
+    /// Held by whoever writes them down, so that who comes next finds everything written that was taken before.
+    writing: Arc<tokio::sync::Mutex<()>>,
+}
 
 #[derive(Debug, Default)]
 struct Gathered {
@@ -134,6 +138,11 @@ impl Facts {
         self.note(caller, |fact| fact.served = fact.served.max(Some(seq)));
     }
 
+    /// Wait for whoever is writing facts down, and be the next.
+    pub(in crate::sync) async fn turn_to_write(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        Arc::clone(&self.writing).lock_owned().await
+    }
+
     /// Take everything; answers too how many devices were not noted for lack of room.
     pub(in crate::sync) fn take(&self) -> (HashMap<AppId, AppFacts>, u64) {
         let gathered = std::mem::take(&mut *self.lock());
@@ -160,7 +169,7 @@ impl Facts {
     }
 
     fn lock(&self) -> MutexGuard<'_, Gathered> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -111,8 +111,9 @@ type Row<'a> = (&'a (String, String), &'a Fact);
 
 impl Engine {
     /// Write down what has been gathered about devices, and settle conflicts of those that got on. What fails is lost
-    /// and logged: facts are for looking at.
+    /// and logged: facts are for looking at. When it ends, all that was noted before it began is written.
     pub async fn write_device_facts(&self) {
+        let _turn = self.facts.turn_to_write().await;
         let (apps, dropped) = self.facts.take();
         if dropped > 0 {
             tracing::warn!(dropped, "more devices called than can be noted; facts of some are missing");

@@ -112,8 +112,11 @@ impl People {
         let issued = server.state().control.issue_api_key(&actor, app, key.unwrap()).await.unwrap();
         let mut stranger = server.browser();
         stranger.sign_in("owner@globex.example").await;
+        let ids = fill(&neighbours).await;
+        // What the devices did is written down later, by nobody's request: wait for it.
+        neighbours.server.state().engine.write_device_facts().await;
         Self {
-            ids: fill(&neighbours).await,
+            ids,
             spare_account: spare.owner.account_id.to_string(),
             spare_key: issued.key.api_key_id.to_string(),
             neighbours,
