@@ -17,8 +17,7 @@ const APP_PREFIX: &str = "/t/{tenant}/{app}";
     info(
         title = "Syncline",
         description = "Sync offline-first SQLite databases of an app's users, and manage the app.\n\nEvery path hangs \
-            under the app's base URL, `https://HOST/t/{tenant}/{app}`; an app that was built for an older schema \
-            version uses `https://HOST/t/{tenant}/{app}/v/{n}`. Devices send `Authorization: Bearer <token>` and \
+            under the app's base URL, `https://HOST/t/{tenant}/{app}`. Devices send `Authorization: Bearer <token>` and \
             `Oversync-Source-ID`; a tenant's servers send a secret key. Every failure is \
             `{\"error\": code, \"message\": sentence}`.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
