@@ -65,6 +65,8 @@ async fn told_twice_the_server_cuts_what_is_open() {
 async fn a_request_that_does_not_finish_in_time_is_cut() {
     let mut server = RealServer::start_with(&[("SYNCLINE_HTTP_SHUTDOWN_SECONDS", "0")]).await;
     let request = StuckRequest::send(&server).await;
+    // Connections are accepted in order: when this one is answered, the stuck one is open.
+    reqwest::get(format!("{}/livez", server.base_url())).await.unwrap();
     assert!(server.terminate().await.success(), "{}", server.log());
     assert!(server.log().contains("still open are cut"), "{}", server.log());
     assert!(request.let_go().await.is_err());
