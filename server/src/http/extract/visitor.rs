@@ -12,7 +12,8 @@ use syncline_web::{
     forms::Csrf,
     shell::{Notice, Shell},
 };
-use tower_sessions::Session;
+use time::Duration;
+use tower_sessions::{Expiry, Session};
 
 use super::form;
 use crate::{
@@ -25,6 +26,9 @@ use crate::{
 /// Members of a session's data besides the account.
 const CSRF_MEMBER: &str = "csrf";
 const NOTICE_MEMBER: &str = "notice";
+
+/// How long a sign-in form may lie open. Whoever never signs in leaves nothing behind for longer.
+const ANONYMOUS_LIFETIME: Duration = Duration::hours(4);
 
 /// Anybody with a browser. Has a session only once something had to be remembered.
 #[derive(Debug, Clone)]
@@ -63,6 +67,9 @@ impl Visitor {
             return Ok(csrf.clone());
         }
         let csrf = new_csrf(control);
+        if self.account.is_none() {
+            self.session.set_expiry(Some(Expiry::OnInactivity(ANONYMOUS_LIFETIME)));
+        }
         self.session.insert(CSRF_MEMBER, csrf.as_str()).await?;
         self.csrf = Some(csrf.clone());
         Ok(csrf)
@@ -149,12 +156,13 @@ where
         let mut visitor = Visitor::from_request_parts(parts, state).await?;
         let control = ControlPlane::from_ref(state);
         let csrf = visitor.csrf_if_signed_in(&control).await?;
-        let (Some(account), Some(csrf)) = (visitor.account, csrf) else {
+        let (Some(account), Some(csrf)) = (visitor.account.clone(), csrf) else {
             return Err(PageError::SignInFirst { next: way_back(parts), htmx: is_htmx(&parts.headers) });
         };
         // A notice is for a whole page, not for a part of one that htmx fetches, nor for a form on its way.
         let whole_page = parts.method == Method::GET && !is_htmx(&parts.headers);
-        let kept: Option<KeptNotice> = match whole_page {
+        // Removing what is not there would count as a change, and every look at a page would write the session.
+        let kept: Option<KeptNotice> = match whole_page && visitor.has_notice().await? {
             true => visitor.session.remove(NOTICE_MEMBER).await?,
             false => None,
         };
@@ -167,6 +175,10 @@ where
 }
 
 impl Visitor {
+    async fn has_notice(&self) -> Result<bool, PageError> {
+        Ok(self.session.get_value(NOTICE_MEMBER).await?.is_some())
+    }
+
     /// The form token of a signed-in session; None when nobody is signed in, so that strangers leave no session behind.
     async fn csrf_if_signed_in(&mut self, control: &ControlPlane) -> Result<Option<Csrf>, PageError> {
         match self.account {

@@ -201,3 +201,28 @@ async fn a_session_ends_by_itself() {
     assert!(browser.get("/account").await.location().starts_with("/sign-in"));
     assert!(app.state().control.remove_expired_sessions().await.unwrap() >= 1);
 }
+
+#[tokio::test]
+async fn looking_at_pages_writes_no_session_and_strangers_leave_none_for_long() {
+    let app = TestApp::start().await;
+    app.tenant("acme").await;
+    let sessions = async |pool: &sqlx::PgPool| -> i64 {
+        sqlx::query_scalar("select count(*) from platform.session").fetch_one(pool).await.unwrap()
+    };
+    let pool = app.pool().await;
+    let mut browser = app.browser();
+    assert_eq!(browser.get("/").await.status, StatusCode::OK);
+    assert!(browser.get("/d/acme").await.location().starts_with("/sign-in"));
+    assert_eq!(sessions(&pool).await, 0, "nothing had to be remembered");
+
+    browser.sign_in("owner@acme.example").await.location();
+    for path in ["/d/acme", "/account", "/d/acme/members", "/"] {
+        let page = browser.get(path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        assert!(!page.headers.contains_key("set-cookie"), "{path} changed the session");
+    }
+    app.browser().get("/sign-up").await;
+    app.clock.advance(Duration::hours(5));
+    assert_eq!(app.state().control.remove_expired_sessions().await.unwrap(), 1, "the stranger's");
+    assert_eq!(browser.get("/account").await.status, StatusCode::OK);
+}
