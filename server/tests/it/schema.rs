@@ -2,46 +2,36 @@
 
 use crate::support::database;
 
-#[tokio::test]
-async fn every_app_id_column_has_a_cascading_foreign_key() {
+/// Tables of the control plane with a column `column` that is no cascading foreign key to `parent`.
+async fn without_cascading_key(column: &str, parent: &str) -> Vec<String> {
     let database = database::fresh().await;
     let pool = database.pool().await;
-    let without: Vec<String> = sqlx::query_scalar(
+    sqlx::query_scalar(
         "select c.relname::text
          from pg_attribute a
          join pg_class c on c.oid = a.attrelid and c.relkind = 'r'
          join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'platform'
-         where a.attname = 'app_id' and c.relname <> 'app' and not exists (
+         where a.attname = $1 and c.relname <> $2 and not exists (
              select from pg_constraint f
              where f.conrelid = c.oid and f.contype = 'f' and f.confdeltype = 'c'
-                 and f.confrelid = 'platform.app'::regclass and f.conkey = array[a.attnum]
+                 and f.confrelid = ('platform.' || $2)::regclass and f.conkey = array[a.attnum]
          )",
     )
+    .bind(column)
+    .bind(parent)
     .fetch_all(&pool)
     .await
-    .unwrap();
-    assert!(without.is_empty(), "{without:?}");
+    .unwrap()
+}
+
+#[tokio::test]
+async fn every_app_id_column_has_a_cascading_foreign_key() {
+    assert_eq!(without_cascading_key("app_id", "app").await, Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn every_tenant_id_column_has_a_cascading_foreign_key() {
-    let database = database::fresh().await;
-    let pool = database.pool().await;
-    let without: Vec<String> = sqlx::query_scalar(
-        "select c.relname::text
-         from pg_attribute a
-         join pg_class c on c.oid = a.attrelid and c.relkind = 'r'
-         join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'platform'
-         where a.attname = 'tenant_id' and c.relname <> 'tenant' and not exists (
-             select from pg_constraint f
-             where f.conrelid = c.oid and f.contype = 'f' and f.confdeltype = 'c'
-                 and f.confrelid = 'platform.tenant'::regclass and f.conkey = array[a.attnum]
-         )",
-    )
-    .fetch_all(&pool)
-    .await
-    .unwrap();
-    assert!(without.is_empty(), "{without:?}");
+    assert_eq!(without_cascading_key("tenant_id", "tenant").await, Vec::<String>::new());
 }
 
 /// Deleting a parent looks for its children: without an index that is a scan of the whole table.
