@@ -68,9 +68,9 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account as the one who does something.
+    /// The account as the one who does something, from nowhere in particular: extractors add the address.
     pub fn actor(&self) -> Actor {
-        Actor::Account { id: self.account_id, email: self.email.clone() }
+        Actor::Account { id: self.account_id, email: self.email.clone(), address: None }
     }
 }
 
@@ -123,11 +123,13 @@ impl ControlPlane {
         let hash = self.passwords.hash(new.password).await?;
         let mut tx = self.pool.begin().await?;
         let account = self.insert_account(&mut tx, &new.email, hash).await?;
-        let tenant = tenants::insert(&mut tx, &self.clock, &account, &new.tenant_name, &new.tenant_slug)
-            .await
-            .map_err(|error| match constraint(&error) {
-                Some("tenant_slug_taken") => SignUpError::SlugTaken,
-                _ => SignUpError::Database(error),
+        let (name, slug, by) = (&new.tenant_name, &new.tenant_slug, account.actor().at(address));
+        let tenant =
+            tenants::insert(&mut tx, &self.clock, &account, &by, name, slug).await.map_err(|error| {
+                match constraint(&error) {
+                    Some("tenant_slug_taken") => SignUpError::SlugTaken,
+                    _ => SignUpError::Database(error),
+                }
             })?;
         tx.commit().await?;
         Ok((account, tenant))

@@ -171,7 +171,7 @@ pub struct AuthenticatedKey {
 impl AuthenticatedKey {
     /// The key as the one who does something.
     pub fn actor(&self) -> Actor {
-        Actor::ApiKey { id: self.id, name: self.name.clone() }
+        Actor::ApiKey { id: self.id, name: self.name.clone(), address: None }
     }
 }
 
@@ -350,11 +350,12 @@ impl ControlPlane {
     ) -> Result<(), sqlx::Error> {
         let entry = NewEntry {
             tenant: app.tenant_id,
+            app: Some(app),
             actor,
             action,
             subject: key.to_string(),
             subject_label: name,
-            detail: json!({ "app": app.app_id, "app_slug": app.slug }),
+            detail: json!({}),
         };
         audit::record(tx, &self.clock, entry).await
     }

@@ -215,6 +215,7 @@ impl ControlPlane {
     ) -> Result<(), sqlx::Error> {
         let entry = NewEntry {
             tenant: app.tenant_id,
+            app: Some(app),
             actor,
             action,
             subject: app.app_id.to_string(),

@@ -1,20 +1,34 @@
-//! The audit log of a tenant: who changed what, when. Every entry is written in the transaction of the change.
+//! The audit log of a tenant: who changed what, when, from where. Every entry is written in the transaction of the change;
+//! what is done to an app's data is written right after, because no transaction spans the two
+//! ([`ControlPlane::record_app_action`]).
+
+use std::net::IpAddr;
 
 use serde_json::Value;
 use sqlx::{Postgres, Transaction};
 use time::OffsetDateTime;
 
-use super::ControlPlane;
+use super::{ControlPlane, apps::App};
 use crate::{
     clock::Clock,
     ids::{AccountId, ApiKeyId, AuditId, TenantId},
 };
 
-/// Who does something: an account in the dashboard, an app's key over the API, or the command line.
+/// Who does something, and from which address: an account in the dashboard, an app's key over the API, or the command
+/// line. Extractors make it (`actor()`), with the address in it; whoever records an action passes it on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
-    Account { id: AccountId, email: String },
-    ApiKey { id: ApiKeyId, name: String },
+    Account {
+        id: AccountId,
+        email: String,
+        address: Option<IpAddr>,
+    },
+    ApiKey {
+        id: ApiKeyId,
+        name: String,
+        address: Option<IpAddr>,
+    },
+    /// The command line, or the server by itself.
     Command,
 }
 
@@ -39,6 +53,8 @@ pub enum Action {
 #[derive(Debug)]
 pub(crate) struct NewEntry<'a> {
     pub tenant: TenantId,
+    /// The app that it is about; None: the tenant as a whole.
+    pub app: Option<&'a App>,
     pub actor: &'a Actor,
     pub action: Action,
     /// An id, as people see it.
@@ -46,6 +62,18 @@ pub(crate) struct NewEntry<'a> {
     /// What the subject is called now.
     pub subject_label: &'a str,
     /// More facts for a reader; never a secret.
+    pub detail: Value,
+}
+
+/// What was done to an app or its data, for [`ControlPlane::record_app_action`].
+#[derive(Debug)]
+pub struct AppAction<'a> {
+    pub action: Action,
+    /// An id, as people see it.
+    pub subject: String,
+    /// What the subject is called now.
+    pub subject_label: &'a str,
+    /// More facts for a reader; never a secret, never a row of the app's data.
     pub detail: Value,
 }
 
@@ -58,6 +86,11 @@ pub struct AuditEntry {
     /// None for the command line.
     pub actor: Option<String>,
     pub actor_label: String,
+    /// None for the command line.
+    pub address: Option<String>,
+    /// The app's id and what it was called then; None when it was about the tenant.
+    pub app: Option<String>,
+    pub app_label: Option<String>,
     pub action: String,
     pub subject: String,
     pub subject_label: String,
@@ -84,6 +117,23 @@ impl Action {
 }
 
 impl Actor {
+    /// The same one, seen at that address.
+    pub fn at(mut self, from: Option<IpAddr>) -> Self {
+        match &mut self {
+            Self::Account { address, .. } | Self::ApiKey { address, .. } => *address = from,
+            Self::Command => {}
+        }
+        self
+    }
+
+    /// From where; None for the command line.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Account { address, .. } | Self::ApiKey { address, .. } => *address,
+            Self::Command => None,
+        }
+    }
+
     /// The account, for `created_by` columns.
     pub(crate) fn account(&self) -> Option<AccountId> {
         match self {
@@ -95,8 +145,8 @@ impl Actor {
     /// Kind, id and label, as the table has them.
     fn columns(&self) -> (&'static str, Option<String>, &str) {
         match self {
-            Self::Account { id, email } => ("account", Some(id.to_string()), email),
-            Self::ApiKey { id, name } => ("api_key", Some(id.to_string()), name),
+            Self::Account { id, email, .. } => ("account", Some(id.to_string()), email),
+            Self::ApiKey { id, name, .. } => ("api_key", Some(id.to_string()), name),
             Self::Command => ("command", None, "syncline provision"),
         }
     }
@@ -117,8 +167,9 @@ pub(crate) async fn record(
     let (kind, actor, label) = entry.actor.columns();
     sqlx::query(
         "insert into platform.audit (
-             audit_id, tenant_id, at, actor_kind, actor, actor_label, action, subject, subject_label, detail
-         ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             audit_id, tenant_id, at, actor_kind, actor, actor_label, address, app, app_label, action, subject,
+             subject_label, detail
+         ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(AuditId::new())
     .bind(entry.tenant)
@@ -126,6 +177,9 @@ pub(crate) async fn record(
     .bind(kind)
     .bind(actor)
     .bind(label)
+    .bind(entry.actor.address().map(|address| address.to_canonical().to_string()))
+    .bind(entry.app.map(|app| app.app_id.to_string()))
+    .bind(entry.app.map(|app| &app.name))
     .bind(entry.action.as_str())
     .bind(entry.subject)
     .bind(entry.subject_label)
@@ -136,6 +190,28 @@ pub(crate) async fn record(
 }
 
 impl ControlPlane {
+    /// Write down what was done to an app's data (a row edited, a conflict settled, a device retired): for actions whose
+    /// transaction is the app's own. Call it when the action is committed.
+    pub async fn record_app_action(
+        &self,
+        actor: &Actor,
+        app: &App,
+        done: AppAction<'_>,
+    ) -> Result<(), sqlx::Error> {
+        let mut tx = self.pool.begin().await?;
+        let entry = NewEntry {
+            tenant: app.tenant_id,
+            app: Some(app),
+            actor,
+            action: done.action,
+            subject: done.subject,
+            subject_label: done.subject_label,
+            detail: done.detail,
+        };
+        record(&mut tx, &self.clock, entry).await?;
+        tx.commit().await
+    }
+
     /// The tenant's entries, newest first: at most `limit` that are older than `before`.
     pub async fn audit_entries(
         &self,
@@ -144,7 +220,8 @@ impl ControlPlane {
         limit: i64,
     ) -> Result<Vec<AuditEntry>, sqlx::Error> {
         sqlx::query_as(
-            "select audit_id, at, actor_kind, actor, actor_label, action, subject, subject_label, detail
+            "select audit_id, at, actor_kind, actor, actor_label, address, app, app_label, action, subject,
+                 subject_label, detail
              from platform.audit
              where tenant_id = $1 and ($2::uuid is null or audit_id < $2)
              order by audit_id desc

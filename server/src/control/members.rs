@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::{
     ControlPlane,
-    accounts::{Account, Email},
+    accounts::Email,
     audit::{self, Action, Actor, NewEntry},
     tenants::Tenant,
 };
@@ -79,10 +79,10 @@ pub enum MemberError {
 }
 
 /// Somebody who changes memberships: an admin or an owner of the tenant.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct MemberAdmin<'a> {
     pub tenant: &'a Tenant,
-    pub account: &'a Account,
+    pub actor: Actor,
     pub role: Role,
 }
 
@@ -104,7 +104,7 @@ impl ControlPlane {
     /// Let an existing account take part.
     pub async fn add_member(
         &self,
-        by: MemberAdmin<'_>,
+        by: &MemberAdmin<'_>,
         email: &Email,
         role: Role,
     ) -> Result<(), MemberError> {
@@ -139,7 +139,7 @@ impl ControlPlane {
     /// Give a member another role.
     pub async fn change_role(
         &self,
-        by: MemberAdmin<'_>,
+        by: &MemberAdmin<'_>,
         account: AccountId,
         role: Role,
     ) -> Result<(), MemberError> {
@@ -163,7 +163,7 @@ impl ControlPlane {
     }
 
     /// Let a member take part no longer.
-    pub async fn remove_member(&self, by: MemberAdmin<'_>, account: AccountId) -> Result<(), MemberError> {
+    pub async fn remove_member(&self, by: &MemberAdmin<'_>, account: AccountId) -> Result<(), MemberError> {
         let mut tx = self.pool.begin().await?;
         let member = locked_member(&mut tx, by, account).await?;
         if member.role == Role::Owner {
@@ -182,16 +182,16 @@ impl ControlPlane {
     async fn record(
         &self,
         tx: &mut Transaction<'_, Postgres>,
-        by: MemberAdmin<'_>,
+        by: &MemberAdmin<'_>,
         action: Action,
         account: AccountId,
         email: &str,
         role: Option<Role>,
     ) -> Result<(), sqlx::Error> {
-        let actor: Actor = by.account.actor();
         let entry = NewEntry {
             tenant: by.tenant.tenant_id,
-            actor: &actor,
+            app: None,
+            actor: &by.actor,
             action,
             subject: account.to_string(),
             subject_label: email,
@@ -204,7 +204,7 @@ impl ControlPlane {
 /// The member that is about to change, with the tenant's row locked: two owners cannot remove each other at once.
 async fn locked_member(
     tx: &mut Transaction<'_, Postgres>,
-    by: MemberAdmin<'_>,
+    by: &MemberAdmin<'_>,
     account: AccountId,
 ) -> Result<Member, MemberError> {
     sqlx::query("select 1 from platform.tenant where tenant_id = $1 for update")

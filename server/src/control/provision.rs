@@ -154,8 +154,8 @@ impl ControlPlane {
     async fn tenant_for(&self, wanted: &Wanted, owner: &Account) -> Result<Tenant, ProvisionError> {
         let mut tx = self.pool.begin().await?;
         if tenants::by_slug(&mut tx, &wanted.tenant_slug).await?.is_none() {
-            match tenants::insert(&mut tx, &self.clock, owner, &wanted.tenant_name, &wanted.tenant_slug).await
-            {
+            let (name, slug, by) = (&wanted.tenant_name, &wanted.tenant_slug, Actor::Command);
+            match tenants::insert(&mut tx, &self.clock, owner, &by, name, slug).await {
                 Ok(_) => tx.commit().await?,
                 Err(error) if constraint(&error) == Some("tenant_slug_taken") => drop(tx),
                 Err(error) => return Err(error.into()),
@@ -178,6 +178,7 @@ impl ControlPlane {
         if made_owner.rows_affected() == 1 {
             let entry = NewEntry {
                 tenant: tenant.tenant_id,
+                app: None,
                 actor: &Actor::Command,
                 action: Action::MemberAdded,
                 subject: owner.account_id.to_string(),

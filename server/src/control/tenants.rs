@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::{
     ControlPlane,
     accounts::Account,
-    audit::{self, Action, NewEntry},
+    audit::{self, Action, Actor, NewEntry},
     constraint,
     members::Role,
     slugs::Slug,
@@ -90,7 +90,7 @@ impl ControlPlane {
     ) -> Result<Tenant, CreateTenantError> {
         let mut tx = self.pool.begin().await?;
         let tenant =
-            insert(&mut tx, &self.clock, owner, name, slug).await.map_err(|error| {
+            insert(&mut tx, &self.clock, owner, &owner.actor(), name, slug).await.map_err(|error| {
                 match constraint(&error) {
                     Some("tenant_slug_taken") => CreateTenantError::SlugTaken,
                     _ => CreateTenantError::Database(error),
@@ -149,6 +149,7 @@ pub(super) async fn insert(
     tx: &mut Transaction<'_, Postgres>,
     clock: &Clock,
     owner: &Account,
+    actor: &Actor,
     name: &TenantName,
     slug: &Slug,
 ) -> Result<Tenant, sqlx::Error> {
@@ -175,7 +176,8 @@ pub(super) async fn insert(
     .await?;
     let entry = NewEntry {
         tenant: tenant.tenant_id,
-        actor: &owner.actor(),
+        app: None,
+        actor,
         action: Action::TenantCreated,
         subject: tenant.tenant_id.to_string(),
         subject_label: &tenant.name,

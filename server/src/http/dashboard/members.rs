@@ -54,7 +54,7 @@ pub async fn add(
         form.role.reject("Choose a role.");
     }
     if let Some((email, role)) = email.zip(role) {
-        match control.add_member(admin.member_admin(), &email, role).await {
+        match control.add_member(&admin.member_admin(), &email, role).await {
             Ok(()) => return done(&admin, format!("{} is a member now.", email.as_str())).await,
             Err(MemberError::Database(error)) => return Err(error.into()),
             Err(MemberError::OwnersOnly) => form.role.reject(sentence(&MemberError::OwnersOnly)),
@@ -78,7 +78,7 @@ pub async fn change_role(
     let Some(role) = Role::parse(&input.role) else {
         return failed(&admin, "Choose one of the roles.".to_owned()).await;
     };
-    match control.change_role(admin.member_admin(), account, role).await {
+    match control.change_role(&admin.member_admin(), account, role).await {
         Ok(()) => done(&admin, format!("The role is {role} now.")).await,
         Err(error) => refused(&admin, error).await,
     }
@@ -91,7 +91,7 @@ pub async fn remove(
     _: Posted<Button>,
 ) -> Result<Response, PageError> {
     let account: AccountId = path.account.parse().map_err(|_| PageError::NotFound)?;
-    match control.remove_member(admin.member_admin(), account).await {
+    match control.remove_member(&admin.member_admin(), account).await {
         // Who leaves sees what they have left.
         Ok(()) if account == admin.account().account_id => Ok(Redirect::to(links::TENANTS).into_response()),
         Ok(()) => done(&admin, "The member is removed.".to_owned()).await,

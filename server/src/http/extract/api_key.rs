@@ -1,13 +1,16 @@
 //! The tenant's own servers and apps, by API key.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{FromRef, FromRequestParts},
     http::request::Parts,
 };
 
-use super::end_user::{AddressedApp, bearer};
+use super::{
+    client::ClientAddress,
+    end_user::{AddressedApp, bearer},
+};
 use crate::{
     auth::secret_token::PlainToken,
     control::{
@@ -25,6 +28,7 @@ use crate::{
 pub struct SecretKey {
     app: Arc<LiveApp>,
     key: AuthenticatedKey,
+    address: Option<IpAddr>,
 }
 
 /// Somebody with a publishable (or secret) key of the app that the URL names: no more than a stranger who knows which
@@ -39,9 +43,9 @@ impl SecretKey {
         &self.app
     }
 
-    /// The key as the one who does something, for the audit log.
+    /// The key as the one who does something, from where its holder is, for the audit log.
     pub fn actor(&self) -> Actor {
-        self.key.actor()
+        self.key.actor().at(self.address)
     }
 
     /// The key, for `server:api:<key>` writers.
@@ -86,7 +90,8 @@ where
                 "This needs a secret key (sk_…). Publishable keys may be read by anybody who has the app.",
             ));
         }
-        Ok(Self { app, key })
+        let Ok(ClientAddress(address)) = ClientAddress::from_request_parts(parts, state).await;
+        Ok(Self { app, key, address })
     }
 }
 

@@ -108,7 +108,7 @@ impl Deref for TenantAdmin {
 impl TenantAdmin {
     /// As the one who changes memberships.
     pub fn member_admin(&self) -> MemberAdmin<'_> {
-        MemberAdmin { tenant: &self.tenant, account: self.account(), role: self.role }
+        MemberAdmin { tenant: &self.tenant, actor: self.actor(), role: self.role }
     }
 }
 

@@ -3,6 +3,8 @@
 //! The levels build on each other, and each has private fields, so that holding one proves the check:
 //! [`Visitor`] (anybody) → [`SignedIn`] → [`TenantMember`](super::member::TenantMember) → an app's.
 
+use std::net::IpAddr;
+
 use axum::{
     extract::{FromRef, FromRequestParts},
     http::{HeaderMap, Method, request::Parts},
@@ -15,7 +17,7 @@ use syncline_web::{
 use time::Duration;
 use tower_sessions::{Expiry, Session};
 
-use super::form;
+use super::{client::ClientAddress, form};
 use crate::{
     auth::secret_token::PlainToken,
     control::{ControlPlane, accounts::Account, audit::Actor, sessions::ACCOUNT_MEMBER},
@@ -44,6 +46,7 @@ pub struct Visitor {
 pub struct SignedIn {
     session: Session,
     account: Account,
+    address: Option<IpAddr>,
     csrf: Csrf,
     notice: Option<Notice>,
     now: time::OffsetDateTime,
@@ -100,9 +103,14 @@ impl SignedIn {
         &self.account
     }
 
-    /// The person as the one who does something.
+    /// The person as the one who does something, from where they are.
     pub fn actor(&self) -> Actor {
-        self.account.actor()
+        self.account.actor().at(self.address)
+    }
+
+    /// Where the request comes from.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 
     /// This session's id, for "end all others".
@@ -170,7 +178,8 @@ where
             KeptNotice::Done(text) => Notice::Done(text),
             KeptNotice::Failed(text) => Notice::Failed(text),
         });
-        Ok(Self { session: visitor.session, account, csrf, notice, now: control.now() })
+        let Ok(ClientAddress(address)) = ClientAddress::from_request_parts(parts, state).await;
+        Ok(Self { session: visitor.session, account, address, csrf, notice, now: control.now() })
     }
 }
 

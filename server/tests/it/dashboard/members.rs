@@ -2,7 +2,10 @@
 
 use reqwest::StatusCode;
 use syncline::{
-    control::members::{MemberAdmin, Role},
+    control::{
+        accounts::Account,
+        members::{MemberAdmin, Role},
+    },
     tables::spec::WireProfile,
 };
 
@@ -16,9 +19,9 @@ const MEMBERS: &str = "/d/acme/members";
 /// A browser of somebody who has that role in `acme`.
 async fn member(app: &TestApp, acme: &TestTenant, slug: &str, role: Role) -> (TestTenant, Browser) {
     let other = app.tenant(slug).await;
-    let by = MemberAdmin { tenant: &acme.tenant, account: &acme.owner, role: Role::Owner };
+    let by = MemberAdmin { tenant: &acme.tenant, actor: acme.owner.actor(), role: Role::Owner };
     let email = syncline::control::accounts::Email::parse(&other.owner.email).unwrap();
-    app.state().control.add_member(by, &email, role).await.unwrap();
+    app.state().control.add_member(&by, &email, role).await.unwrap();
     let mut browser = app.browser();
     browser.sign_in(&other.owner.email).await.location();
     (other, browser)
@@ -75,18 +78,18 @@ async fn a_tenant_keeps_an_owner_and_only_owners_touch_owners() {
     let acme = app.tenant("acme").await;
     let (bob, mut admin) = member(&app, &acme, "bobs", Role::Admin).await;
     let control = &app.state().control;
-    let by_owner = MemberAdmin { tenant: &acme.tenant, account: &acme.owner, role: Role::Owner };
-    let by_admin = MemberAdmin { tenant: &acme.tenant, account: &bob.owner, role: Role::Admin };
+    let by_owner = MemberAdmin { tenant: &acme.tenant, actor: acme.owner.actor(), role: Role::Owner };
+    let by_admin = MemberAdmin { tenant: &acme.tenant, actor: bob.owner.actor(), role: Role::Admin };
     let says =
         async |outcome: Result<(), syncline::control::members::MemberError>| outcome.unwrap_err().to_string();
     let (ada, bob) = (acme.owner.account_id, bob.owner.account_id);
     let last = "a tenant needs at least one owner";
-    assert_eq!(says(control.remove_member(by_owner, ada).await).await, last);
-    assert_eq!(says(control.change_role(by_owner, ada, Role::Viewer).await).await, last);
+    assert_eq!(says(control.remove_member(&by_owner, ada).await).await, last);
+    assert_eq!(says(control.change_role(&by_owner, ada, Role::Viewer).await).await, last);
     let owners = "only an owner may make, change or remove an owner";
-    assert_eq!(says(control.remove_member(by_admin, ada).await).await, owners);
-    assert_eq!(says(control.change_role(by_admin, ada, Role::Viewer).await).await, owners);
-    assert_eq!(says(control.change_role(by_admin, bob, Role::Owner).await).await, owners);
+    assert_eq!(says(control.remove_member(&by_admin, ada).await).await, owners);
+    assert_eq!(says(control.change_role(&by_admin, ada, Role::Viewer).await).await, owners);
+    assert_eq!(says(control.change_role(&by_admin, bob, Role::Owner).await).await, owners);
     // The page does not offer what would be refused, and says so when it is asked all the same.
     let page = admin.get(MEMBERS).await;
     assert!(!page.html.contains(&format!("{ada}/remove")), "{}", page.html);
@@ -94,8 +97,8 @@ async fn a_tenant_keeps_an_owner_and_only_owners_touch_owners() {
     let answer = admin.post(&format!("{MEMBERS}/{ada}/role"), &csrf).await;
     assert!(admin.follow(&answer).await.text("[role=alert]").contains("Only an owner"), "{}", answer.html);
 
-    control.change_role(by_owner, bob, Role::Owner).await.unwrap();
-    control.remove_member(by_owner, ada).await.unwrap();
+    control.change_role(&by_owner, bob, Role::Owner).await.unwrap();
+    control.remove_member(&by_owner, ada).await.unwrap();
     assert_eq!(control.members(acme.tenant.tenant_id).await.unwrap().len(), 1);
 }
 
@@ -105,10 +108,12 @@ async fn two_owners_who_remove_each_other_at_once_leave_one() {
     let acme = app.tenant("acme").await;
     let (bob, _) = member(&app, &acme, "bobs", Role::Owner).await;
     let control = &app.state().control;
-    let by = |account| MemberAdmin { tenant: &acme.tenant, account, role: Role::Owner };
+    let by =
+        |account: &Account| MemberAdmin { tenant: &acme.tenant, actor: account.actor(), role: Role::Owner };
+    let (ada, eve) = (by(&acme.owner), by(&bob.owner));
     let (one, two) = tokio::join!(
-        control.remove_member(by(&acme.owner), bob.owner.account_id),
-        control.remove_member(by(&bob.owner), acme.owner.account_id),
+        control.remove_member(&ada, bob.owner.account_id),
+        control.remove_member(&eve, acme.owner.account_id),
     );
     assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
     assert_eq!(control.members(acme.tenant.tenant_id).await.unwrap().len(), 1);
