@@ -55,9 +55,17 @@ impl ScratchFolder {
         &self.path
     }
 
+    /// Kill the group that this process leads, and no longer another one, before the folder is removed.
+    pub(crate) fn kill_group_at_the_end(&mut self, leader: u32) {
+        self.tell(&format!("-{leader}"));
+    }
+
     /// Kill this process, and no longer another, before the folder is removed. None: no process.
     pub(crate) fn kill_at_the_end(&mut self, process: Option<u32>) {
-        let line = process.map_or_else(String::new, |process| process.to_string());
+        self.tell(&process.map_or_else(String::new, |process| process.to_string()));
+    }
+
+    fn tell(&mut self, line: &str) {
         // It can only be gone when somebody killed it; the folder then stays.
         let _ = writeln!(self.to_remover, "{line}");
     }

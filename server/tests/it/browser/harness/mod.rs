@@ -1,0 +1,8 @@
+//! Chromium, chromedriver, and a person in front of them.
+
+mod chromedriver;
+mod in_page;
+mod screen;
+mod session;
+
+pub(crate) use screen::Screen;
