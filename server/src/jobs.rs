@@ -41,9 +41,22 @@ const WRITE_DEVICE_FACTS: Job = Job {
     },
 };
 
-const JOBS: [Job; 10] = [
+/// And what was counted.
+const WRITE_ROLLUPS: Job = Job {
+    name: "add up what happened",
+    every: Duration::from_secs(1),
+    run: |server| {
+        Box::pin(async move {
+            server.engine.write_rollups().await;
+            Ok(())
+        })
+    },
+};
+
+const JOBS: [Job; 12] = [
     WRITE_KEY_USES,
     WRITE_DEVICE_FACTS,
+    WRITE_ROLLUPS,
     Job {
         name: "remove pushes that expired long ago",
         every: MINUTE,
@@ -83,6 +96,11 @@ const JOBS: [Job; 10] = [
         name: "prune history past its time",
         every: Duration::from_mins(10),
         run: |server| Box::pin(async move { done(prune_history(&server).await) }),
+    },
+    Job {
+        name: "prune figures past their time",
+        every: Duration::from_mins(10),
+        run: |server| Box::pin(async move { done(server.engine.prune_rollups().await) }),
     },
     Job {
         name: "remove expired sessions",
@@ -136,6 +154,8 @@ pub(crate) fn start(server: &Syncline) {
 pub(crate) async fn finish(server: &Syncline) {
     run(&WRITE_KEY_USES, server).await;
     run(&WRITE_DEVICE_FACTS, server).await;
+    // After the devices: writing them down counts the active ones.
+    run(&WRITE_ROLLUPS, server).await;
 }
 
 async fn repeat(job: Job, server: Syncline) {

@@ -214,25 +214,27 @@ impl Engine {
         source_bundle_id: i64,
         meetings: &[Meeting],
     ) {
-        if let Err(error) = self.insert_conflicts(caller, source_bundle_id, meetings).await {
-            tracing::error!(
+        match self.insert_conflicts(caller, source_bundle_id, meetings).await {
+            Ok(new) => self.meter.conflicted(caller.app.app, self.clock.now(), new),
+            Err(error) => tracing::error!(
                 app.id = %caller.app.app,
                 error.cause = %error,
                 "a conflict could not be recorded"
-            );
+            ),
         }
     }
 
+    /// Answers how many of them were not in the ledger yet.
     async fn insert_conflicts(
         &self,
         caller: &SyncCaller,
         source_bundle_id: i64,
         meetings: &[Meeting],
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<i64, sqlx::Error> {
         let ids: Vec<Uuid> = meetings.iter().map(|_| ConflictId::new().uuid()).collect();
         let column = |of: fn(&Meeting) -> Option<&str>| meetings.iter().map(of).collect::<Vec<_>>();
         let number = |of: fn(&Meeting) -> i64| meetings.iter().map(of).collect::<Vec<_>>();
-        let query = sqlx::query(in_schema(&caller.app.schema, RECORD))
+        let query = sqlx::query_as(in_schema(&caller.app.schema, RECORD))
             .bind(&caller.scope)
             .bind(self.clock.now())
             .bind(&caller.source)
@@ -247,7 +249,8 @@ impl Engine {
             .bind(number(|m| m.server_row_version))
             .bind(meetings.iter().map(|m| m.server_row_deleted).collect::<Vec<_>>())
             .bind(column(|m| m.server_payload.as_deref()));
-        self.apps.rows(&caller.app.schema, query).await.map(drop)
+        let recorded: Vec<(bool,)> = self.apps.all(&caller.app.schema, query).await?;
+        Ok(recorded.into_iter().filter(|(is_new,)| *is_new).count() as i64)
     }
 }
 
@@ -302,4 +305,5 @@ from met m
 left join base b on b.conflict_id = m.conflict_id
 on conflict on constraint conflict_once_per_meeting do update
 set attempts = _sync_conflict.attempts + 1, last_at = excluded.last_at
+returning _sync_conflict.attempts = 1 as is_new
 "#;

@@ -6,7 +6,10 @@ use serde_json::value::RawValue;
 use sqlx::FromRow;
 use time::OffsetDateTime;
 
-use super::{Engine, device::list::Page};
+use super::{
+    Engine,
+    device::{list::Page, verdict::SILENT_AFTER},
+};
 use crate::{
     ids::{BundleSeq, ScopeId},
     ops::database::in_schema,
@@ -20,6 +23,10 @@ pub struct AppCounts {
     pub devices: i64,
     /// Devices that called within the last 24 hours.
     pub active_devices: i64,
+    /// Of those that called within a week, the ones whose last request of some kind was refused.
+    pub refused_devices: i64,
+    /// Devices that have not called for a week.
+    pub silent_devices: i64,
     pub open_conflicts: i64,
     pub open_rejected_writes: i64,
     pub last_commit_at: Option<OffsetDateTime>,
@@ -113,6 +120,10 @@ const COUNTS: &str = "select
     (select count(*) from {schema}._sync_scope) as scopes,
     (select count(*) from {schema}._sync_device) as devices,
     (select count(*) from {schema}._sync_device d where d.last_seen_at > $1) as active_devices,
+    (
+        select count(*) from {schema}._sync_device d where d.last_error_at is not null and d.last_seen_at > $2
+    ) as refused_devices,
+    (select count(*) from {schema}._sync_device d where d.last_seen_at <= $2) as silent_devices,
     (select count(*) from {schema}._sync_conflict c where c.outcome is null) as open_conflicts,
     (select count(*) from {schema}._sync_rejected_write w where w.state = 'open') as open_rejected_writes,
     (select max(s.last_commit_at) from {schema}._sync_scope s) as last_commit_at";
@@ -172,13 +183,11 @@ const SEGMENTS: &str = "select r.first_ordinal, r.body, r.prior_versions
 impl Engine {
     /// What an app holds, in numbers.
     pub async fn counts(&self, app: &AppCatalog) -> Result<AppCounts, sqlx::Error> {
-        self.apps
-            .one(
-                &app.schema,
-                sqlx::query_as(in_schema(&app.schema, COUNTS))
-                    .bind(self.clock.now() - time::Duration::days(1)),
-            )
-            .await
+        let now = self.clock.now();
+        let query = sqlx::query_as(in_schema(&app.schema, COUNTS))
+            .bind(now - time::Duration::days(1))
+            .bind(now - SILENT_AFTER);
+        self.apps.one(&app.schema, query).await
     }
 
     /// The scopes of an app by their ids, those that begin with `prefix` if one is given.

@@ -13,6 +13,7 @@ pub mod gate;
 pub mod history;
 pub mod hub;
 pub mod keys;
+pub mod overview;
 pub mod payload;
 pub mod pull;
 pub mod push;
@@ -21,6 +22,7 @@ pub mod refusal;
 pub mod rejected_write;
 pub mod relay;
 pub mod retention;
+pub mod rollup;
 pub mod served;
 pub mod server_write;
 pub mod snapshot;
@@ -60,6 +62,11 @@ pub struct Engine {
     snapshots: snapshot::Capacity,
     apps_with_snapshots: snapshot::AppsWithSnapshots,
     facts: device::facts::Facts,
+    /// What happens in each app, in numbers.
+    meter: rollup::meter::Meter,
+    apps_with_rollups: rollup::AppsWithRollups,
+    shared_figures: overview::SharedFigures,
+    overview_places: overview::Places,
 }
 
 /// Who is speaking: an authenticated device of an end user. Every use case of the protocol takes it first.
@@ -96,6 +103,10 @@ impl Engine {
             hub: hub::Hub::default(),
             watch_places: watch::Places::new(limits.max_watch_streams),
             facts: device::facts::Facts::default(),
+            meter: rollup::meter::Meter::default(),
+            apps_with_rollups: rollup::AppsWithRollups::default(),
+            shared_figures: overview::SharedFigures::default(),
+            overview_places: overview::Places::default(),
             apps_with_snapshots: snapshot::AppsWithSnapshots::default(),
             snapshots: snapshot::Capacity::new(&limits),
             limits: Arc::new(limits),
@@ -124,6 +135,11 @@ impl Engine {
     /// What has been noted of devices and not been written down yet.
     pub fn facts(&self) -> &device::facts::Facts {
         &self.facts
+    }
+
+    /// What has been counted and not been written down yet.
+    pub fn meter(&self) -> &rollup::meter::Meter {
+        &self.meter
     }
 
     /// Who waits for the next bundle of a scope.

@@ -62,6 +62,8 @@ pub struct PullPage {
     pub last: BundleSeq,
     /// Whether there are bundles up to the ceiling that the page does not hold.
     pub has_more: bool,
+    /// Rows of the page's bundles.
+    pub rows: i64,
     pub body: Served,
 }
 
@@ -117,9 +119,10 @@ const PAGE: &str = concat!(
             max(w.bundle_seq) filter (where w.total_bytes <= $6) as first_piece_seq,
             array_agg(w.source_id) as source_ids,
             array_agg(w.source_bundle_id) as source_bundle_ids,
-            array_agg(w.byte_count) as byte_counts
+            array_agg(w.byte_count) as byte_counts,
+            sum(w.row_count)::bigint as row_count
         from (
-            select b.bundle_seq, b.source_id, b.source_bundle_id, b.byte_count,
+            select b.bundle_seq, b.source_id, b.source_bundle_id, b.byte_count, b.row_count,
                 sum((b.byte_count + octet_length(b.source_id) + $8)::integer) over (
                     order by b.bundle_seq rows unbounded preceding
                 ) as total_bytes
@@ -132,7 +135,7 @@ const PAGE: &str = concat!(
         ) w
         where w.total_bytes <= $5 or w.bundle_seq = $2 + 1
     )
-    select s.state, s.bundle_seq, s.floor_seq, p.source_ids, p.source_bundle_ids, p.byte_counts,
+    select s.state, s.bundle_seq, s.floor_seq, p.source_ids, p.source_bundle_ids, p.byte_counts, p.row_count,
         coalesce(p.first_piece_seq, $2) as first_piece_seq,
         -- Of an ordered subquery and not ordered itself: sorting would copy every body.
         (
@@ -192,6 +195,7 @@ impl Engine {
         }
 
         let heads = heads(&row)?;
+        let rows = row.try_get::<Option<i64>, _>("row_count")?.unwrap_or(0);
         let last = BundleSeq(after.0 + heads.len() as i64);
         let first_piece: i64 = row.try_get("first_piece_seq")?;
         let mut rest = Rest {
@@ -209,7 +213,8 @@ impl Engine {
         rest.append_bundles(&mut text, (first_piece - after.0) as usize, body.unwrap_or_default())
             .expect("BUG: the bundles of one snapshot are not whole");
         let rest = rest.or_close(&mut text);
-        Ok(PullPage { stable, last, has_more: last < stable, body: Served::new(text.into(), rest) })
+        self.meter.served(caller.app.app, self.clock.now(), rows);
+        Ok(PullPage { stable, last, has_more: last < stable, rows, body: Served::new(text.into(), rest) })
     }
 
     async fn read_page(

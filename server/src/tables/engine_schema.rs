@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/app/0007_small_push.sql"),
     include_str!("../../../migrations/app/0008_group_commit.sql"),
     include_str!("../../../migrations/app/0009_dashboard_reads.sql"),
+    include_str!("../../../migrations/app/0011_rollups.sql"),
 ];
 
 /// The engine's tables of an app could not be brought up to date.

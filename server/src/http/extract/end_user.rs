@@ -109,7 +109,11 @@ where
             .zip(param("app"))
             .expect("BUG: a route with an app's extractor has no {tenant} and {app} in its path");
         let live = Directory::from_ref(state).find(tenant, app).await?;
-        live.map(Self).ok_or_else(ApiError::no_such_app)
+        let live = live.ok_or_else(ApiError::no_such_app)?;
+        if let Some(slot) = parts.extensions.get::<CallerSlot>() {
+            slot.addressed(live.app.app_id);
+        }
+        Ok(Self(live))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, OnceLock},
+    time::Instant,
 };
 
 use axum::{
@@ -15,24 +16,36 @@ use axum::{
 use crate::{
     clock::Clock,
     http::error::Refused,
+    ids::AppId,
     sync::{
         Engine, SyncCaller,
         device::{Verb, facts::Answered},
+        rollup::meter::Measured,
     },
 };
 
-/// Where the extractor of a device leaves who it was.
+/// Where the extractors of a device leave which app it meant, and who it was if its token was good.
 #[derive(Debug, Clone, Default)]
-pub(in crate::http) struct CallerSlot(Arc<OnceLock<SyncCaller>>);
+pub(in crate::http) struct CallerSlot(Arc<Slot>);
+
+#[derive(Debug, Default)]
+struct Slot {
+    app: OnceLock<AppId>,
+    caller: OnceLock<SyncCaller>,
+}
 
 impl CallerSlot {
     pub(in crate::http) fn fill(&self, caller: SyncCaller) {
         // A handler with two extractors of devices would fill it twice with the same.
-        let _ = self.0.set(caller);
+        let _ = self.0.caller.set(caller);
+    }
+
+    pub(in crate::http) fn addressed(&self, app: AppId) {
+        let _ = self.0.app.set(app);
     }
 }
 
-/// Let the request pass, and note it if a device made it.
+/// Let the request pass, count it, and note it if a device made it.
 pub(in crate::http) async fn requests(
     State(engine): State<Engine>,
     State(clock): State<Clock>,
@@ -48,13 +61,20 @@ pub(in crate::http) async fn requests(
         request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let address =
         request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
+    let since = Instant::now();
     let response = next.run(request).await;
-    if let Some(caller) = slot.0.get() {
-        let refused = response.extensions().get::<Refused>();
+    let (took, at) = (since.elapsed(), clock.now());
+    let refused = response.extensions().get::<Refused>();
+    if let Some(app) = slot.0.app.get() {
+        let code = refused.map(|refused| refused.code);
+        let status = response.status().as_u16();
+        engine.meter().answered(*app, Measured { at, verb, status, code, took });
+    }
+    if let Some(caller) = slot.0.caller.get() {
         engine.facts().answered(
             caller,
             Answered {
-                at: clock.now(),
+                at,
                 verb,
                 status: response.status().as_u16(),
                 refusal: refused.map(|refused| (refused.code, refused.message.as_str())),

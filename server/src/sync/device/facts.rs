@@ -54,6 +54,8 @@ pub(in crate::sync) struct Fact {
     pub(in crate::sync) client: Option<String>,
     pub(in crate::sync) address: Option<String>,
     pub(in crate::sync) seen_at: Option<OffsetDateTime>,
+    /// The first of its requests since the last flush; `seen_at` is the last.
+    pub(in crate::sync) seen_from: Option<OffsetDateTime>,
     pub(in crate::sync) push: Option<(OffsetDateTime, BundleSeq)>,
     pub(in crate::sync) pull: Option<(OffsetDateTime, BundleSeq)>,
     pub(in crate::sync) served: Option<BundleSeq>,
@@ -109,6 +111,7 @@ impl Facts {
             fact.client = answered.client.map(short).or(fact.client.take());
             fact.address = answered.address.map(short).or(fact.address.take());
             fact.seen_at = Some(answered.at);
+            fact.seen_from = fact.seen_from.or(Some(answered.at));
             match answered.refusal {
                 Some((code, message)) => fact.refused(&answered, code, message),
                 None => fact.succeeded(&answered),

@@ -1,5 +1,9 @@
 //! Writing gathered facts down: a transaction an app, a few statements whatever the number of devices.
 
+use std::collections::{BTreeMap, HashMap};
+
+use time::OffsetDateTime;
+
 use super::{
     Verb,
     facts::{AppFacts, Event, Fact},
@@ -7,8 +11,21 @@ use super::{
 use crate::{
     ids::{ScopeId, SourceId},
     ops::database::in_schema,
-    sync::{Engine, conflict::DeviceProgress},
+    sync::{
+        Engine,
+        conflict::DeviceProgress,
+        rollup::{Step, newly_active},
+    },
 };
+
+/// When devices had been seen before. Locked, so that no other node counts them in the same step; in the order of the
+/// key, as they are written below.
+const SEEN_BEFORE: &str = "select d.scope_id, d.source_id, d.last_seen_at
+    from {schema}._sync_device d
+    join unnest($1::text[], $2::text[]) as u (scope_id, source_id)
+        on d.scope_id = u.scope_id and d.source_id = u.source_id
+    order by d.scope_id, d.source_id
+    for update of d";
 
 /// Refusals that a later success made good. Any success shows that authentication works again.
 const SETTLE: &str = "update {schema}._sync_device d
@@ -133,10 +150,12 @@ impl Engine {
         }
         let mut tx = self.apps.begin(schema).await?;
         sqlx::raw_sql("set local synchronous_commit = off").execute(&mut *tx).await?;
+        let active = newly_active_devices(&rows, schema, &mut tx).await?;
         settle(&rows, schema, &mut tx).await?;
         write(&rows, schema, &mut tx).await?;
         events(&rows, schema, &mut tx).await?;
         tx.commit().await?;
+        self.meter.active(facts.catalog.app, active);
 
         let progress: Vec<DeviceProgress> = rows
             .iter()
@@ -158,6 +177,29 @@ impl Engine {
 
 fn column<'a, T>(rows: &[Row<'a>], of: impl Fn(&Row<'a>) -> T) -> Vec<T> {
     rows.iter().map(of).collect()
+}
+
+/// How many of the devices are new in each step of time.
+async fn newly_active_devices(
+    rows: &[Row<'_>],
+    schema: &crate::ids::SchemaName,
+    tx: &mut crate::ops::database::AppTx,
+) -> Result<BTreeMap<(Step, OffsetDateTime), i64>, sqlx::Error> {
+    let seen: Vec<(String, String, OffsetDateTime)> = sqlx::query_as(in_schema(schema, SEEN_BEFORE))
+        .bind(column(rows, |((scope, _), _)| scope.as_str()))
+        .bind(column(rows, |((_, source), _)| source.as_str()))
+        .fetch_all(&mut **tx)
+        .await?;
+    let seen: HashMap<(&str, &str), OffsetDateTime> =
+        seen.iter().map(|(scope, source, at)| ((scope.as_str(), source.as_str()), *at)).collect();
+    let mut active = BTreeMap::new();
+    for ((scope, source), fact) in rows {
+        let (Some(first), Some(last)) = (fact.seen_from, fact.seen_at) else { continue };
+        for step in newly_active(seen.get(&(scope.as_str(), source.as_str())).copied(), first, last) {
+            *active.entry(step).or_default() += 1;
+        }
+    }
+    Ok(active)
 }
 
 async fn settle(

@@ -168,6 +168,13 @@ const DEVICES_OF_SCOPE: &str = device_query!(
     limit $4"
 );
 
+/// Served by the index `device_refused`.
+const REFUSED_LAST: &str = device_query!(
+    "where d.last_error_at is not null
+    order by d.last_error_at desc
+    limit $1"
+);
+
 const DEVICE: &str = device_query!("where d.scope_id = $1 and d.source_id = $2");
 
 const EVENTS: &str = "select e.event_id, e.at, e.verb, e.status, e.code, e.message, e.bundle_seq
@@ -212,6 +219,17 @@ impl Engine {
             scope: device.scope.clone(),
             source: device.source.clone(),
         }))
+    }
+
+    /// Some of the devices that somebody should look at, those refused last first.
+    pub async fn devices_in_trouble(&self, app: &AppCatalog, limit: i64) -> Result<Vec<Device>, sqlx::Error> {
+        // Among those refused are some that are silent or retired by now.
+        let query = sqlx::query_as(in_schema(&app.schema, REFUSED_LAST)).bind(limit * 8);
+        let rows: Vec<DeviceRow> = self.apps.all(&app.schema, query).await?;
+        let now = self.clock.now();
+        let devices = rows.into_iter().map(|row| row.into_device(now));
+        let troubled = devices.filter(|device| device.verdict.kind.is_trouble());
+        Ok(troubled.take(usize::try_from(limit).unwrap_or_default()).collect())
     }
 
     /// One device with its latest requests; None if it has never called.

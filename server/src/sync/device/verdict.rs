@@ -7,7 +7,7 @@ use time::{Duration, OffsetDateTime};
 use crate::ids::{BundleSeq, SourceId};
 
 /// A device that has not called for this long is worth a word.
-const SILENT_AFTER: Duration = Duration::days(7);
+pub(in crate::sync) const SILENT_AFTER: Duration = Duration::days(7);
 /// How long a device may lag behind the latest commit before it counts as behind.
 const LAG_ALLOWED: Duration = Duration::minutes(2);
 /// So many conflicts without a successful push between them are no coincidence.

@@ -126,7 +126,9 @@ impl Engine {
                     source_bundle_id: committed.source_bundle_id,
                     seq: committed.bundle_seq,
                 });
-                self.facts.committed(caller, self.clock.now(), committed.bundle_seq);
+                let now = self.clock.now();
+                self.facts.committed(caller, now, committed.bundle_seq);
+                self.meter.committed(caller.app.app, now, committed.row_count);
                 Ok(committed)
             }
             Err(Failed::ForGood(error)) => Err(error),

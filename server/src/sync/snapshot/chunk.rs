@@ -10,10 +10,12 @@ use uuid::Uuid;
 
 use super::{Capacity, session::SessionRefused};
 use crate::{
+    clock::Clock,
     ids::{BundleSeq, ScopeId},
     ops::database::{AppPool, in_schema},
     sync::{
         Engine, SyncCaller,
+        rollup::meter::Meter,
         served::{self, BrokenOff, Served},
     },
     tables::catalog::AppCatalog,
@@ -106,6 +108,8 @@ struct Rest {
     scope: ScopeId,
     build_id: Uuid,
     cut: Cut,
+    meter: Meter,
+    clock: Clock,
 }
 
 /// How far a chunk has got.
@@ -161,6 +165,7 @@ impl Engine {
             }
         }
         drop(permit);
+        self.meter.served(caller.app.app, self.clock.now(), cut.next - request.after);
         let rest = cut.or_close(&mut text).map(|cut| Rest {
             apps: self.apps.clone(),
             capacity: self.snapshots.clone(),
@@ -168,6 +173,8 @@ impl Engine {
             scope: caller.scope.clone(),
             build_id,
             cut,
+            meter: self.meter.clone(),
+            clock: self.clock.clone(),
         });
         Ok(Chunk { bundle_seq, body: Served::new(text.into(), rest) })
     }
@@ -220,12 +227,14 @@ impl served::Rest for Rest {
         if pages.first().is_none_or(|page| page.first_ordinal != self.cut.next) {
             return Err(BrokenOff::Removed);
         }
+        let before = self.cut.next;
         for page in &pages {
             // A row that does not fit ends the chunk, which is not empty by now.
             if self.cut.is_full || self.cut.append(&mut text, page).is_err() {
                 break;
             }
         }
+        self.meter.served(self.app.app, self.clock.now(), self.cut.next - before);
         let cut = self.cut.or_close(&mut text);
         Ok((text.into(), cut.map(|cut| Self { cut, ..self })))
     }

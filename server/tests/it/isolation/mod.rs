@@ -86,13 +86,13 @@ fn routes_of_call(call: &str) -> Vec<Route> {
 }
 
 /// Everything that is stored, as one number a table: what a request that is refused must not change. Sessions, what
-/// keys were last used for and what is known of devices are no such thing.
+/// keys were last used for, what is known of devices and what is counted are no such thing.
 async fn fingerprint(pool: &PgPool) -> Vec<(String, Option<String>)> {
     let tables: Vec<String> = sqlx::query_scalar(
         r"select format('%I.%I', schemaname, tablename)
           from pg_tables
           where (schemaname = 'platform' or schemaname like 'app\_%')
-              and tablename not in ('session', '_sync_device', '_sync_device_event')
+              and tablename not in ('session', '_sync_device', '_sync_device_event', '_sync_rollup')
           order by 1",
     )
     .fetch_all(pool)
