@@ -13,13 +13,14 @@ struct Files;
 pub const MOUNT: &str = "/static";
 
 /// The style sheets that every page loads, in the order of the cascade.
-pub const STYLE_SHEETS: [&str; 7] = [
+pub const STYLE_SHEETS: [&str; 8] = [
     "css/tokens.css",
     "css/base.css",
     "css/layout.css",
     "css/forms.css",
     "css/components.css",
     "css/charts.css",
+    "css/overview.css",
     "css/pages.css",
 ];
 

@@ -62,7 +62,8 @@ pub fn count(number: impl fmt::Display, _: &dyn Values) -> askama::Result<String
     Ok(grouped(&number.to_string()))
 }
 
-pub(crate) fn grouped(digits: &str) -> String {
+/// The digits with their thousands set apart.
+pub fn grouped(digits: &str) -> String {
     let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
     let mut text = String::from(sign);
     for (index, digit) in digits.chars().enumerate() {

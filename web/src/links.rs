@@ -103,9 +103,9 @@ impl AppLinks {
         &self.base
     }
 
-    /// The part of the overview that is fetched again and again.
-    pub fn figures(&self) -> String {
-        format!("{}/figures", self.base)
+    /// The overview as a stream.
+    pub fn live(&self) -> String {
+        format!("{}/live", self.base)
     }
 
     pub fn tables(&self) -> String {

@@ -15,8 +15,11 @@ use tower_sessions::{
     session_store::{Error, Result},
 };
 
-use super::ControlPlane;
-use crate::{clock::Clock, ids::AccountId};
+use super::{ControlPlane, members::Role};
+use crate::{
+    clock::Clock,
+    ids::{AccountId, AppId},
+};
 
 /// The member of a session's data that holds the signed-in account's id.
 pub const ACCOUNT_MEMBER: &str = "account";
@@ -100,7 +103,39 @@ impl SessionStore for PgSessions {
     }
 }
 
+/// What a session lets somebody do with an app right now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Member(Role),
+    /// The session has ended, the account is no member any more, or the app is gone.
+    None,
+}
+
 impl ControlPlane {
+    /// What a session of `account` still lets it do with an app: asked again and again while a page stays open.
+    pub async fn standing(
+        &self,
+        session: Option<Id>,
+        account: AccountId,
+        app: AppId,
+    ) -> std::result::Result<Standing, sqlx::Error> {
+        let role: Option<Role> = sqlx::query_scalar(
+            "select m.role
+             from platform.session s
+             join platform.member m on m.account_id = s.account_id
+             join platform.app a on a.tenant_id = m.tenant_id
+             where s.session_hash = $1 and s.expires_at > $2 and s.account_id = $3
+                and a.app_id = $4 and a.state = 'ready'",
+        )
+        .bind(session.as_ref().map(hash))
+        .bind(self.clock.now())
+        .bind(account)
+        .bind(app)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(role.map_or(Standing::None, Standing::Member))
+    }
+
     /// The store for tower-sessions.
     pub fn session_store(&self) -> PgSessions {
         PgSessions { pool: self.pool.clone(), clock: self.clock.clone() }

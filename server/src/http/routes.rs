@@ -102,7 +102,7 @@ fn for_people() -> Router<Syncline> {
         .route("/d/{tenant}/members/{account}/remove", post(members::remove))
         .route("/d/{tenant}/audit", get(audit::page))
         .route("/d/{tenant}/{app}", get(overview::page))
-        .route("/d/{tenant}/{app}/figures", get(overview::figures))
+        .route("/d/{tenant}/{app}/live", get(overview::live::live))
         .route("/d/{tenant}/{app}/schema", get(schema::page))
         .route("/d/{tenant}/{app}/schema/preview", post(schema::preview))
         .route("/d/{tenant}/{app}/schema/apply", post(schema::apply))

@@ -159,6 +159,7 @@ impl Chart {
         x_labels(self.start, self.step, self.steps())
     }
 
+    /// The steps that have something to say.
     fn slots(&self) -> Vec<Slot> {
         let (steps, scale) = (self.steps(), self.scale());
         let width = 100.0 / steps.max(1) as f64;
@@ -166,7 +167,11 @@ impl Chart {
             let x = step as f64 * width;
             Slot { x, width, bars: self.bars(step, x, width, &scale), said: self.said(step) }
         };
-        (0..steps).map(slot).collect()
+        (0..steps).filter(|step| self.has_something(*step)).map(slot).collect()
+    }
+
+    fn has_something(&self, step: usize) -> bool {
+        self.series.iter().any(|series| series.value(step).is_some_and(|value| value > 0.0))
     }
 
     fn bars(&self, step: usize, x: f64, width: f64, scale: &Scale) -> Vec<Bar> {
@@ -195,25 +200,24 @@ impl Chart {
         bars
     }
 
-    /// The line of a series as the data of a path; a value between two gaps becomes a dot.
-    fn path(&self, series: &Series) -> String {
+    /// The line of a series as the data of a path, and its values between two gaps, which are dots.
+    fn paths(&self, series: &Series) -> (String, String) {
         let (scale, width) = (self.scale(), WIDTH / self.steps().max(1) as f64);
-        let mut path = String::new();
-        let mut begun = false;
+        let (mut line, mut dots) = (String::new(), String::new());
+        let mut before = None;
         for step in 0..series.values.len() {
-            let Some(value) = series.value(step) else {
-                begun = false;
-                continue;
-            };
-            let (x, y) = ((step as f64 + 0.5) * width, scale.y(value, HEIGHT));
-            let verb = if begun { 'L' } else { 'M' };
-            let _ = write!(path, "{verb}{x:.1} {y:.1}");
-            if !begun {
-                path.push_str("h0");
+            let value = series.value(step);
+            if let Some(value) = value {
+                let (x, y) = ((step as f64 + 0.5) * width, scale.y(value, HEIGHT));
+                let _ = match (before, series.value(step + 1)) {
+                    (None, None) => write!(dots, "M{x:.1} {y:.1}h0"),
+                    (None, Some(_)) => write!(line, "M{x:.1} {y:.1}"),
+                    (Some(_), _) => write!(line, "L{x:.1} {y:.1}"),
+                };
             }
-            begun = true;
+            before = value;
         }
-        path
+        (line, dots)
     }
 
     fn said(&self, step: usize) -> String {
@@ -231,11 +235,9 @@ impl Chart {
 
     /// The steps that have something, the latest first: what the table shows.
     fn table(&self) -> Vec<(String, Vec<String>)> {
-        let has_something =
-            |step: &usize| self.series.iter().any(|series| series.value(*step).is_some_and(|it| it > 0.0));
         (0..self.steps())
             .rev()
-            .filter(has_something)
+            .filter(|step| self.has_something(*step))
             .map(|step| {
                 let values = self.series.iter().map(|series| self.value_in_words(series.value(step)));
                 (step_in_words(self.at(step), self.step), values.collect())
@@ -303,19 +305,20 @@ mod tests {
             Series::of_counts("lost", Hue::Heed, [0, 2]),
         ];
         let slots = chart(Shape::Bars, series).slots();
-        assert!(slots[0].bars.is_empty());
-        let [sealed, lost] = &slots[1].bars[..] else { panic!("two bars") };
+        let [slot] = &slots[..] else { panic!("one step has something") };
+        let [sealed, lost] = &slot.bars[..] else { panic!("two bars") };
         assert!((sealed.y + sealed.height - HEIGHT).abs() < 1e-9);
         assert!((lost.y + lost.height - sealed.y).abs() < 1e-9);
         assert!((sealed.height / lost.height - 3.0).abs() < 1e-9);
-        assert_eq!(slots[1].said, "15 Jul, 11:01 UTC: sealed 6, lost 2");
+        assert_eq!(slot.said, "15 Jul, 11:01 UTC: sealed 6, lost 2");
     }
 
     #[test]
     fn what_was_not_measured_breaks_a_line_and_a_lonely_value_is_a_dot() {
         let series = Series::new("p50", Hue::First, vec![Some(1.0), Some(2.0), None, Some(4.0)]);
         let chart = chart(Shape::Lines, vec![series.clone()]);
-        assert_eq!(chart.path(&series), "M125.0 99.0h0L375.0 66.0M875.0 0.0h0");
+        let (line, dots) = chart.paths(&series);
+        assert_eq!((line.as_str(), dots.as_str()), ("M125.0 99.0L375.0 66.0", "M875.0 0.0h0"));
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn verdict(tone: Tone, label: &str, sentence: &str, advice: Option<&str>) -> Ver
     Verdict { tone, label: label.into(), sentence: sentence.into(), advice: advice.map(str::to_owned), since }
 }
 
-fn device(source: &str, scope: &str, verdict: Verdict, behind: Option<i64>) -> DeviceRow {
+pub(super) fn device(source: &str, scope: &str, verdict: Verdict, behind: Option<i64>) -> DeviceRow {
     DeviceRow {
         scope: scope.into(),
         source: source.into(),
@@ -92,7 +92,7 @@ fn device(source: &str, scope: &str, verdict: Verdict, behind: Option<i64>) -> D
     }
 }
 
-fn rejected() -> Verdict {
+pub(super) fn rejected() -> Verdict {
     verdict(
         Tone::Bad,
         "push rejected",
@@ -103,7 +103,7 @@ fn rejected() -> Verdict {
     )
 }
 
-fn device_rows() -> Vec<DeviceRow> {
+pub(super) fn device_rows() -> Vec<DeviceRow> {
     let healthy = verdict(Tone::Good, "healthy", "It has everything and nothing was refused.", None);
     let behind =
         verdict(Tone::Info, "behind", "12 bundles were committed since it asked last, 2 days ago.", None);

@@ -1,58 +1,14 @@
-//! Pages about what an app syncs: overview, schema, tables, API reference.
+//! Pages about what an app syncs: schema, tables, API reference.
 
 use std::iter;
 
-use syncline_web::pages::{docs::*, overview::*, schema::*, tables::*, values::*};
+use syncline_web::pages::{docs::*, schema::*, tables::*, values::*};
 use time::Duration;
 
 use super::*;
 
 pub fn samples() -> Vec<Sample> {
-    [overview(), schema(), tables(), docs()].concat()
-}
-
-fn figures(shell: Shell, setup: Setup, many: i64) -> Figures {
-    Figures {
-        shell: shell.at(Area::Overview),
-        setup,
-        status: Status {
-            tone: Tone::Good,
-            label: "Syncing".into(),
-            sentence: "2 devices were seen in the last hour, and none of them needs attention.".into(),
-        },
-        users: many,
-        devices: many * 3,
-        devices_today: many / 2,
-        tables: 4,
-        open_conflicts: many / 7,
-        open_rejections: many / 9,
-        last_commit_at: (many > 0).then(|| ago(Duration::seconds(34))),
-    }
-}
-
-fn overview() -> Vec<Sample> {
-    let page = |shell: Shell, setup, many, tables: &[(&str, &str)]| OverviewPage {
-        shell: shell.clone().at(Area::Overview),
-        base_url: BASE_URL.into(),
-        figures: figures(shell, setup, many),
-        quick_start: QuickStart {
-            base_url: BASE_URL.into(),
-            logical_schema: "main".into(),
-            tables: tables.iter().map(|(table, key)| ((*table).into(), (*key).into())).collect(),
-            numbers_profile: false,
-        },
-    };
-    let setup = |has_tables, has_key, has_device| Setup { has_tables, has_key, has_device };
-    let tables = [("site", "id"), ("observation", "id")];
-    vec![
-        sample("overview", &page(app_shell(), setup(true, true, true), 128, &tables)),
-        sample("overview-new", &page(app_shell(), setup(false, false, false), 0, &[])),
-        sample("overview-waiting", &page(app_shell(), setup(true, true, false), 0, &tables)),
-        sample(
-            "overview-extreme",
-            &page(extreme_shell(), setup(true, true, true), 98_765_432, &[(LONG, "id")]),
-        ),
-    ]
+    [schema(), tables(), docs()].concat()
 }
 
 fn column(name: &str, declared: &str, ty: &str) -> ColumnShape {

@@ -34,7 +34,7 @@ pub fn samples() -> Vec<Sample> {
     ]
 }
 
-fn row(table: &str, key: &str, op: Op, outcome: Outcome) -> ConflictRow {
+pub(super) fn row(table: &str, key: &str, op: Op, outcome: Outcome) -> ConflictRow {
     ConflictRow {
         id: "cfl_0197f0c2a4f87c3eb1d2f60a9be41d55".into(),
         first_at: ago(Duration::minutes(12)),

@@ -6,6 +6,7 @@ mod activity;
 mod app;
 mod conflicts;
 mod control;
+mod overview;
 
 use askama::Template;
 use syncline_web::{
@@ -34,7 +35,8 @@ pub struct Sample {
 
 /// Every page in every state.
 pub fn all() -> Vec<Sample> {
-    [control::samples(), app::samples(), activity::samples(), conflicts::samples()].concat()
+    [overview::samples(), control::samples(), app::samples(), activity::samples(), conflicts::samples()]
+        .concat()
 }
 
 fn sample(name: &str, page: &impl Template) -> Sample {

@@ -171,7 +171,8 @@ fn sides(detail: &ConflictDetail) -> [Side; 3] {
     [base, device, server]
 }
 
-fn row(conflict: Conflict) -> ConflictRow {
+/// A conflict as lists show it.
+pub(super) fn row(conflict: Conflict) -> ConflictRow {
     ConflictRow {
         id: conflict.id.to_string(),
         first_at: conflict.first_at,

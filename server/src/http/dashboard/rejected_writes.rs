@@ -139,7 +139,8 @@ fn advice(write: &RejectedWrite) -> &'static str {
     }
 }
 
-fn row(write: RejectedWrite) -> RejectedWriteRow {
+/// A failure as lists show it.
+pub(super) fn row(write: RejectedWrite) -> RejectedWriteRow {
     RejectedWriteRow {
         id: write.id.to_string(),
         last_at: write.last_at,

@@ -127,6 +127,10 @@ impl AppViewer {
         self.member.tenant()
     }
 
+    pub fn role(&self) -> Role {
+        self.member.role()
+    }
+
     /// The frame of a page about the app.
     pub fn shell(&self, area: Area) -> Shell {
         self.member.shell(area).in_app(self.app.slug.as_str(), &self.app.name)

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use axum::{
     extract::{FromRef, FromRequestParts},
-    http::{HeaderMap, Method, request::Parts},
+    http::{HeaderMap, Method, header, request::Parts},
 };
 use serde::{Deserialize, Serialize};
 use syncline_web::{
@@ -167,8 +167,9 @@ where
         let (Some(account), Some(csrf)) = (visitor.account.clone(), csrf) else {
             return Err(PageError::SignInFirst { next: way_back(parts), htmx: is_htmx(&parts.headers) });
         };
-        // A notice is for a whole page, not for a part of one that htmx fetches, nor for a form on its way.
-        let whole_page = parts.method == Method::GET && !is_htmx(&parts.headers);
+        // A notice is for a whole page, not for a part of one that is fetched, nor for a form on its way.
+        let is_part = is_htmx(&parts.headers) || wants_events(&parts.headers);
+        let whole_page = parts.method == Method::GET && !is_part;
         // Removing what is not there would count as a change, and every look at a page would write the session.
         let kept: Option<KeptNotice> = match whole_page && visitor.has_notice().await? {
             true => visitor.session.remove(NOTICE_MEMBER).await?,
@@ -208,6 +209,12 @@ fn way_back(parts: &Parts) -> String {
 /// Whether htmx asks, for a part of a page.
 pub fn is_htmx(headers: &HeaderMap) -> bool {
     headers.contains_key("hx-request")
+}
+
+/// Whether a stream of events is asked for, for a page that is open.
+pub fn wants_events(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("text/event-stream"))
 }
 
 fn new_csrf(control: &ControlPlane) -> Csrf {

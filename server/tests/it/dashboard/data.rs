@@ -70,7 +70,7 @@ async fn every_page_of_an_app_without_anything_says_what_to_do_next() {
     let app = TestApp::start().await;
     app.create_app(WireProfile::Strings, "").await;
     let mut browser = owner(&app).await;
-    for path in ["", "/figures", "/schema", "/docs", "/docs/openapi.json"] {
+    for path in ["", "?range=week", "?range=x", "/live", "/schema", "/docs", "/docs/openapi.json"] {
         assert_eq!(browser.get(&format!("/d/acme/notes{path}")).await.status, StatusCode::OK, "{path}");
     }
     for path in ["tables", "users", "devices", "conflicts", "history", "rejected"] {

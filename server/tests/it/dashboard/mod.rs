@@ -4,3 +4,4 @@ mod accounts;
 mod apps;
 mod data;
 mod members;
+mod overview;
