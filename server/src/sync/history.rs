@@ -116,17 +116,21 @@ macro_rules! scope_columns {
     };
 }
 
+/// Each count reads an index. Those that are silent are most of the devices of an old app, so the others are counted.
 const COUNTS: &str = "select
     (select count(*) from {schema}._sync_scope) as scopes,
-    (select count(*) from {schema}._sync_device) as devices,
-    (select count(*) from {schema}._sync_device d where d.last_seen_at > $1) as active_devices,
+    d.devices, d.active_devices, d.devices - d.devices_of_week as silent_devices,
     (
         select count(*) from {schema}._sync_device d where d.last_error_at is not null and d.last_seen_at > $2
     ) as refused_devices,
-    (select count(*) from {schema}._sync_device d where d.last_seen_at <= $2) as silent_devices,
     (select count(*) from {schema}._sync_conflict c where c.outcome is null) as open_conflicts,
     (select count(*) from {schema}._sync_rejected_write w where w.state = 'open') as open_rejected_writes,
-    (select max(s.last_commit_at) from {schema}._sync_scope s) as last_commit_at";
+    (select max(s.last_commit_at) from {schema}._sync_scope s) as last_commit_at
+    from (
+        select (select count(*) from {schema}._sync_device) as devices,
+            (select count(*) from {schema}._sync_device d where d.last_seen_at > $1) as active_devices,
+            (select count(*) from {schema}._sync_device d where d.last_seen_at > $2) as devices_of_week
+    ) d";
 
 const SCOPES: &str = concat!(
     "select ",

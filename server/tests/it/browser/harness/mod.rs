@@ -5,4 +5,4 @@ mod in_page;
 mod screen;
 mod session;
 
-pub(crate) use screen::Screen;
+pub(crate) use screen::{Look, Screen};
