@@ -94,6 +94,10 @@ ids! {
     ApiKeyId = "key";
     /// An entry of the audit log.
     AuditId = "aud";
+    /// An invitation to a tenant.
+    InvitationId = "inv";
+    /// Something that happened to an account's security.
+    SecurityEventId = "sec";
     /// A row of an app's conflict ledger.
     ConflictId = "cfl";
     /// A row of an app's rejected-write inbox.

@@ -53,8 +53,18 @@ const WRITE_ROLLUPS: Job = Job {
     },
 };
 
-const JOBS: [Job; 12] = [
+const JOBS: [Job; 14] = [
     WRITE_KEY_USES,
+    Job {
+        name: "write down when sessions were used",
+        every: Duration::from_secs(10),
+        run: |server| Box::pin(async move { done(server.control.write_session_uses().await) }),
+    },
+    Job {
+        name: "remove invitations that ended long ago",
+        every: Duration::from_hours(1),
+        run: |server| Box::pin(async move { done(server.control.remove_old_invitations().await) }),
+    },
     WRITE_DEVICE_FACTS,
     WRITE_ROLLUPS,
     Job {

@@ -16,4 +16,5 @@ pub mod filters;
 pub mod forms;
 pub mod links;
 pub mod pages;
+pub mod qr;
 pub mod shell;

@@ -13,7 +13,30 @@ pub const SIGN_IN: &str = "/sign-in";
 pub const SIGN_OUT: &str = "/sign-out";
 pub const ACCOUNT: &str = "/account";
 pub const ACCOUNT_PASSWORD: &str = "/account/password";
+pub const ACCOUNT_TOTP: &str = "/account/totp";
+pub const ACCOUNT_TOTP_BEGIN: &str = "/account/totp/begin";
+pub const ACCOUNT_TOTP_CONFIRM: &str = "/account/totp/confirm";
+pub const ACCOUNT_TOTP_DISABLE: &str = "/account/totp/disable";
+pub const ACCOUNT_RECOVERY_CODES: &str = "/account/recovery-codes";
+pub const ACCOUNT_END_OTHER_SESSIONS: &str = "/account/sessions/end-others";
+pub const ACCOUNT_DELETE: &str = "/account/delete";
+pub const SIGN_IN_CODE: &str = "/sign-in/code";
 pub const TENANTS: &str = "/d";
+
+/// Where a session of one's own is ended.
+pub fn end_session(handle: &str) -> String {
+    format!("/account/sessions/{}/end", segment(handle))
+}
+
+/// Where an invitation is accepted. The token is letters and digits.
+pub fn invitation(token: &str) -> String {
+    format!("/invite/{}", segment(token))
+}
+
+/// Where a person who was invited makes an account.
+pub fn invited_sign_up(token: &str) -> String {
+    format!("/invite/{}/sign-up", segment(token))
+}
 
 /// `text` as one segment of a path.
 ///
@@ -74,7 +97,7 @@ impl TenantLinks {
         format!("{}/members", self.base)
     }
 
-    /// Where a member's role is changed or the member removed, `action` being `role` or `remove`.
+    /// Where a member's role is changed, the member removed or made the owner: `action` is `role`, `remove` or `transfer`.
     pub fn member(&self, account_id: &str, action: &str) -> String {
         format!("{}/members/{}/{action}", self.base, segment(account_id))
     }
@@ -83,8 +106,32 @@ impl TenantLinks {
         format!("{}/audit", self.base)
     }
 
+    pub fn audit_csv(&self) -> String {
+        format!("{}/audit.csv", self.base)
+    }
+
+    pub fn audit_ndjson(&self) -> String {
+        format!("{}/audit.ndjson", self.base)
+    }
+
+    pub fn invitations(&self) -> String {
+        format!("{}/invitations", self.base)
+    }
+
+    pub fn revoke_invitation(&self, id: &str) -> String {
+        format!("{}/invitations/{}/revoke", self.base, segment(id))
+    }
+
+    pub fn leave(&self) -> String {
+        format!("{}/leave", self.base)
+    }
+
     pub fn settings(&self) -> String {
         format!("{}/settings", self.base)
+    }
+
+    pub fn delete(&self) -> String {
+        format!("{}/settings/delete", self.base)
     }
 
     pub fn app(&self, app_slug: &str) -> AppLinks {

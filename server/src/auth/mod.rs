@@ -3,3 +3,4 @@
 pub mod end_user;
 pub mod password;
 pub mod secret_token;
+pub mod totp;

@@ -1,14 +1,15 @@
-//! Accounts: signing up, signing in, changing the password.
-
-use std::net::IpAddr;
+//! Accounts: signing up, signing in, changing the password, and the account's end.
 
 use sqlx::{Postgres, Transaction};
 use time::OffsetDateTime;
 
 use super::{
     ControlPlane,
-    audit::Actor,
+    audit::{Action, Actor},
     constraint,
+    members::{self, MemberError},
+    roles::Role,
+    security_events::{Origin, SecurityEventKind},
     slugs::Slug,
     tenants::{self, Tenant, TenantName},
     throttle::Throttled,
@@ -74,7 +75,14 @@ impl Account {
     }
 }
 
-/// What a person needs to begin.
+/// A person who has no account yet.
+#[derive(Debug)]
+pub struct NewPerson {
+    pub email: Email,
+    pub password: Password,
+}
+
+/// What a person needs to begin with an organisation of their own.
 #[derive(Debug)]
 pub struct NewAccount {
     pub email: Email,
@@ -112,18 +120,34 @@ pub enum SignInError {
     Database(#[from] sqlx::Error),
 }
 
+/// A person whose password was right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FirstStep {
+    /// That is all there is to it.
+    Done(Account),
+    /// The account has a second factor: nobody is signed in before its code is.
+    CodeNeeded(Account),
+}
+
+/// Why an account is still there.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteAccountError {
+    #[error("what was typed is not the account's address")]
+    AddressDiffers,
+    #[error("the account is the last owner of {}", .0.join(", "))]
+    LastOwnerOf(Vec<String>),
+    #[error("the account could not be removed")]
+    Database(#[from] sqlx::Error),
+}
+
 impl ControlPlane {
     /// Make an account, its tenant, and the account the tenant's owner.
-    pub async fn sign_up(
-        &self,
-        new: NewAccount,
-        address: Option<IpAddr>,
-    ) -> Result<(Account, Tenant), SignUpError> {
-        self.throttle.check_address(address)?;
+    pub async fn sign_up(&self, new: NewAccount, origin: &Origin) -> Result<(Account, Tenant), SignUpError> {
+        self.throttle.check_sign_up(origin.address)?;
         let hash = self.passwords.hash(new.password).await?;
         let mut tx = self.pool.begin().await?;
         let account = self.insert_account(&mut tx, &new.email, hash).await?;
-        let (name, slug, by) = (&new.tenant_name, &new.tenant_slug, account.actor().at(address));
+        let (name, slug, by) = (&new.tenant_name, &new.tenant_slug, account.actor().at(origin.address));
         let tenant =
             tenants::insert(&mut tx, &self.clock, &account, &by, name, slug).await.map_err(|error| {
                 match constraint(&error) {
@@ -131,6 +155,8 @@ impl ControlPlane {
                     _ => SignUpError::Database(error),
                 }
             })?;
+        let kind = SecurityEventKind::SignedUp;
+        self.record_security_event(&mut tx, account.account_id, kind, origin).await?;
         tx.commit().await?;
         Ok((account, tenant))
     }
@@ -140,9 +166,9 @@ impl ControlPlane {
         &self,
         email: &str,
         password: &str,
-        address: Option<IpAddr>,
-    ) -> Result<Account, SignInError> {
-        self.throttle.check_address(address)?;
+        origin: &Origin,
+    ) -> Result<FirstStep, SignInError> {
+        self.throttle.check_address(origin.address)?;
         // What is no address or no password at all cannot be anybody's, but is tried all the same: constant work.
         let email = Email::parse(email).ok();
         if let Some(email) = &email {
@@ -154,9 +180,25 @@ impl ControlPlane {
         };
         let Some(password) = Password::claimed(password) else { return Err(SignInError::Wrong) };
         let (account, hash) = known.unzip();
-        match (self.passwords.verify(password, hash).await?, account) {
-            (true, Some(account)) => Ok(account),
-            _ => Err(SignInError::Wrong),
+        let account = match (self.passwords.verify(password, hash).await?, account) {
+            (true, Some(account)) => account,
+            _ => return Err(SignInError::Wrong),
+        };
+        Ok(match self.second_factor(account.account_id).await? {
+            Some(_) => FirstStep::CodeNeeded(account),
+            None => FirstStep::Done(account),
+        })
+    }
+
+    /// Whether this is the account's password, counted against it like a sign-in.
+    pub async fn confirm_password(&self, account: &Account, typed: &str) -> Result<(), SignInError> {
+        let email = Email::parse(&account.email).map_err(|_| SignInError::Wrong)?;
+        self.throttle.check_email(&email)?;
+        let (_, hash) = self.account_and_hash(&email).await?.unzip();
+        let typed = Password::claimed(typed).ok_or(SignInError::Wrong)?;
+        match self.passwords.verify(typed, hash).await? {
+            true => Ok(()),
+            false => Err(SignInError::Wrong),
         }
     }
 
@@ -166,20 +208,73 @@ impl ControlPlane {
         account: &Account,
         current: &str,
         new: Password,
+        origin: &Origin,
     ) -> Result<(), SignInError> {
-        let email = Email::parse(&account.email).map_err(|_| SignInError::Wrong)?;
-        self.throttle.check_email(&email)?;
-        let (_, hash) = self.account_and_hash(&email).await?.unzip();
-        let current = Password::claimed(current).ok_or(SignInError::Wrong)?;
-        if !self.passwords.verify(current, hash).await? {
-            return Err(SignInError::Wrong);
-        }
+        self.confirm_password(account, current).await?;
         let hash = self.passwords.hash(new).await?;
+        let mut tx = self.pool.begin().await?;
         sqlx::query("update platform.account set password_hash = $2 where account_id = $1")
             .bind(account.account_id)
             .bind(hash)
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await?;
+        let kind = SecurityEventKind::PasswordChanged;
+        self.record_security_event(&mut tx, account.account_id, kind, origin).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Delete the account, with its sessions and memberships, if `typed` is its address. The caller has asked for the
+    /// password. What the account did stays in the audit logs of its tenants, under its address.
+    pub async fn delete_account(
+        &self,
+        account: &Account,
+        actor: &Actor,
+        typed: &str,
+    ) -> Result<(), DeleteAccountError> {
+        if typed.trim().to_lowercase() != account.email.to_lowercase() {
+            return Err(DeleteAccountError::AddressDiffers);
+        }
+        let mut tx = self.pool.begin().await?;
+        // All its tenants are locked, in one order, before anything is decided.
+        let tenants: Vec<Tenant> = sqlx::query_as(
+            "select t.tenant_id, t.slug, t.name, t.created_at
+             from platform.tenant t
+             join platform.member m on m.tenant_id = t.tenant_id and m.account_id = $1
+             order by t.tenant_id
+             for update of t",
+        )
+        .bind(account.account_id)
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut alone_in = Vec::new();
+        for tenant in tenants {
+            let member = match members::member(&mut tx, tenant.tenant_id, account.account_id).await {
+                Ok(member) => member,
+                // Removed between the join and the lock.
+                Err(MemberError::Database(error)) => return Err(error.into()),
+                Err(_) => continue,
+            };
+            if member.role == Role::Owner {
+                match members::keep_an_owner(&mut tx, tenant.tenant_id).await {
+                    Ok(()) => {}
+                    Err(MemberError::Database(error)) => return Err(error.into()),
+                    Err(_) => {
+                        alone_in.push(tenant.name);
+                        continue;
+                    }
+                }
+            }
+            self.end_membership(&mut tx, &tenant, actor, Action::MemberLeft, &member).await?;
+        }
+        if !alone_in.is_empty() {
+            return Err(DeleteAccountError::LastOwnerOf(alone_in));
+        }
+        sqlx::query("delete from platform.account where account_id = $1")
+            .bind(account.account_id)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
         Ok(())
     }
 

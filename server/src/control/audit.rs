@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use super::{ControlPlane, apps::App};
 use crate::{
     clock::Clock,
-    ids::{AccountId, ApiKeyId, AuditId, TenantId},
+    ids::{AccountId, ApiKeyId, AppId, AuditId, TenantId},
 };
 
 /// Who does something, and from which address: an account in the dashboard, an app's key over the API, or the command
@@ -32,21 +32,54 @@ pub enum Actor {
     Command,
 }
 
-/// What was done. The names are part of what people filter and alert on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    TenantCreated,
-    MemberAdded,
-    MemberRoleChanged,
-    MemberRemoved,
-    AppCreated,
-    AppSettingsChanged,
-    AppDeletionBegun,
-    AppDeleted,
-    SchemaPublished,
-    ApiKeyIssued,
-    ApiKeyRevoked,
-    EndUserAuthChanged,
+/// One line an action: what it is called in the code, and in the log. The names are part of what people filter and alert
+/// on, so they never change.
+macro_rules! actions {
+    ($($variant:ident = $name:literal,)*) => {
+        /// What was done.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Action {
+            $($variant,)*
+        }
+
+        impl Action {
+            /// Every action, as the filter offers them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    TenantCreated = "tenant.created",
+    TenantRenamed = "tenant.renamed",
+    OwnershipTransferred = "tenant.ownership_transferred",
+    InvitationMade = "invitation.made",
+    InvitationRevoked = "invitation.revoked",
+    MemberAdded = "member.added",
+    MemberJoined = "member.joined",
+    MemberRoleChanged = "member.role_changed",
+    MemberLeft = "member.left",
+    MemberRemoved = "member.removed",
+    AppCreated = "app.created",
+    AppSettingsChanged = "app.settings_changed",
+    AppDeletionBegun = "app.deletion_begun",
+    AppDeleted = "app.deleted",
+    SchemaPublished = "schema.published",
+    ApiKeyIssued = "api_key.issued",
+    ApiKeyRevoked = "api_key.revoked",
+    EndUserAuthChanged = "end_user_auth.changed",
+}
+
+impl Action {
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|action| action.as_str() == text)
+    }
 }
 
 /// An entry to write.
@@ -77,6 +110,19 @@ pub struct AppAction<'a> {
     pub detail: Value,
 }
 
+/// Which entries are asked for; what is None is not asked.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// An e-mail address or the name of a key, in any case.
+    pub actor: Option<String>,
+    pub action: Option<Action>,
+    pub app: Option<AppId>,
+    /// From this time on.
+    pub since: Option<OffsetDateTime>,
+    /// Before this time.
+    pub until: Option<OffsetDateTime>,
+}
+
 /// An entry as it is shown.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct AuditEntry {
@@ -95,25 +141,6 @@ pub struct AuditEntry {
     pub subject: String,
     pub subject_label: String,
     pub detail: Value,
-}
-
-impl Action {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::TenantCreated => "tenant.created",
-            Self::MemberAdded => "member.added",
-            Self::MemberRoleChanged => "member.role_changed",
-            Self::MemberRemoved => "member.removed",
-            Self::AppCreated => "app.created",
-            Self::AppSettingsChanged => "app.settings_changed",
-            Self::AppDeletionBegun => "app.deletion_begun",
-            Self::AppDeleted => "app.deleted",
-            Self::SchemaPublished => "schema.published",
-            Self::ApiKeyIssued => "api_key.issued",
-            Self::ApiKeyRevoked => "api_key.revoked",
-            Self::EndUserAuthChanged => "end_user_auth.changed",
-        }
-    }
 }
 
 impl Actor {
@@ -212,25 +239,58 @@ impl ControlPlane {
         tx.commit().await
     }
 
-    /// The tenant's entries, newest first: at most `limit` that are older than `before`.
+    /// The tenant's entries that the filter lets through, newest first: at most `limit` that follow the entry `after`.
     pub async fn audit_entries(
         &self,
         tenant: TenantId,
-        before: Option<AuditId>,
+        filter: &AuditFilter,
+        after: Option<AuditId>,
         limit: i64,
     ) -> Result<Vec<AuditEntry>, sqlx::Error> {
+        let from = match after {
+            Some(entry) => self.audit_place(tenant, entry).await?,
+            None => None,
+        };
+        let (at, entry) = from.unzip();
         sqlx::query_as(
             "select audit_id, at, actor_kind, actor, actor_label, address, app, app_label, action, subject,
                  subject_label, detail
              from platform.audit
-             where tenant_id = $1 and ($2::uuid is null or audit_id < $2)
-             order by audit_id desc
-             limit $3",
+             where tenant_id = $1
+                 and ($2::text is null or lower(actor_label) = lower($2))
+                 and ($3::text is null or action = $3)
+                 and ($4::text is null or app = $4)
+                 and ($5::timestamptz is null or at >= $5)
+                 and ($6::timestamptz is null or at < $6)
+                 and ($7::timestamptz is null or (at, audit_id) < ($7, $8::uuid))
+             order by at desc, audit_id desc
+             limit $9",
         )
+        // Planned each time for what is asked: which index serves it depends on which filters there are.
+        .persistent(false)
         .bind(tenant)
-        .bind(before)
+        .bind(&filter.actor)
+        .bind(filter.action.map(Action::as_str))
+        .bind(filter.app.map(|app| app.to_string()))
+        .bind(filter.since)
+        .bind(filter.until)
+        .bind(at)
+        .bind(entry)
         .bind(limit)
         .fetch_all(&self.pool)
         .await
+    }
+
+    /// Where an entry is in the order of the log; None if the tenant has no such entry.
+    async fn audit_place(
+        &self,
+        tenant: TenantId,
+        entry: AuditId,
+    ) -> Result<Option<(OffsetDateTime, AuditId)>, sqlx::Error> {
+        sqlx::query_as("select at, audit_id from platform.audit where tenant_id = $1 and audit_id = $2")
+            .bind(tenant)
+            .bind(entry)
+            .fetch_optional(&self.pool)
+            .await
     }
 }

@@ -1,56 +1,18 @@
-//! Members: which accounts belong to a tenant, and what each may do there.
+//! Members: which accounts belong to a tenant, and what each may do there. People become members by an invitation.
 
-use std::fmt;
-
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{Postgres, Transaction};
 use time::OffsetDateTime;
 
+pub use super::roles::Role;
 use super::{
     ControlPlane,
-    accounts::Email,
+    accounts::Account,
     audit::{self, Action, Actor, NewEntry},
+    invitations,
     tenants::Tenant,
 };
 use crate::ids::{AccountId, TenantId};
-
-/// What a member may do. Each includes what stands before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, sqlx::Type)]
-#[serde(rename_all = "lowercase")]
-#[sqlx(type_name = "text", rename_all = "lowercase")]
-pub enum Role {
-    /// Looks, changes nothing.
-    Viewer,
-    /// Apps, schemas, keys.
-    Developer,
-    /// Members, settings, deleting apps.
-    Admin,
-    /// Also other owners.
-    Owner,
-}
-
-impl Role {
-    pub const ALL: [Self; 4] = [Self::Owner, Self::Admin, Self::Developer, Self::Viewer];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Developer => "developer",
-            Self::Admin => "admin",
-            Self::Owner => "owner",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text)
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// A member as the list shows it.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -64,15 +26,11 @@ pub struct Member {
 /// Why a membership was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum MemberError {
-    #[error("there is no account with this address")]
-    NoSuchAccount,
-    #[error("this account is a member already")]
-    AlreadyMember,
     #[error("this account is no member")]
     NoSuchMember,
     #[error("only an owner may make, change or remove an owner")]
     OwnersOnly,
-    #[error("a tenant needs at least one owner")]
+    #[error("a tenant needs at least one owner; transfer the ownership first")]
     LastOwner,
     #[error("the membership could not be written")]
     Database(#[from] sqlx::Error),
@@ -101,41 +59,6 @@ impl ControlPlane {
         .await
     }
 
-    /// Let an existing account take part.
-    pub async fn add_member(
-        &self,
-        by: &MemberAdmin<'_>,
-        email: &Email,
-        role: Role,
-    ) -> Result<(), MemberError> {
-        if role == Role::Owner && by.role != Role::Owner {
-            return Err(MemberError::OwnersOnly);
-        }
-        let mut tx = self.pool.begin().await?;
-        let account: Option<AccountId> =
-            sqlx::query_scalar("select account_id from platform.account where email_key = $1")
-                .bind(email.key())
-                .fetch_optional(&mut *tx)
-                .await?;
-        let account = account.ok_or(MemberError::NoSuchAccount)?;
-        let added = sqlx::query(
-            "insert into platform.member (tenant_id, account_id, role, created_at) values ($1, $2, $3, $4)
-             on conflict do nothing",
-        )
-        .bind(by.tenant.tenant_id)
-        .bind(account)
-        .bind(role)
-        .bind(self.clock.now())
-        .execute(&mut *tx)
-        .await?;
-        if added.rows_affected() == 0 {
-            return Err(MemberError::AlreadyMember);
-        }
-        self.record(&mut tx, by, Action::MemberAdded, account, email.as_str(), Some(role)).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
     /// Give a member another role.
     pub async fn change_role(
         &self,
@@ -151,13 +74,10 @@ impl ControlPlane {
         if member.role == Role::Owner && role != Role::Owner {
             keep_an_owner(&mut tx, by.tenant.tenant_id).await?;
         }
-        sqlx::query("update platform.member set role = $3 where tenant_id = $1 and account_id = $2")
-            .bind(by.tenant.tenant_id)
-            .bind(account)
-            .bind(role)
-            .execute(&mut *tx)
+        self.set_role(&mut tx, by.tenant.tenant_id, account, role).await?;
+        let detail = json!({ "role": role, "was": member.role });
+        self.record_member(&mut tx, by.tenant, &by.actor, Action::MemberRoleChanged, (&member, detail))
             .await?;
-        self.record(&mut tx, by, Action::MemberRoleChanged, account, &member.email, Some(role)).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -169,36 +89,113 @@ impl ControlPlane {
         if member.role == Role::Owner {
             keep_an_owner(&mut tx, by.tenant.tenant_id).await?;
         }
-        sqlx::query("delete from platform.member where tenant_id = $1 and account_id = $2")
-            .bind(by.tenant.tenant_id)
-            .bind(account)
-            .execute(&mut *tx)
-            .await?;
-        self.record(&mut tx, by, Action::MemberRemoved, account, &member.email, None).await?;
+        let action =
+            if by.actor.account() == Some(account) { Action::MemberLeft } else { Action::MemberRemoved };
+        self.end_membership(&mut tx, by.tenant, &by.actor, action, &member).await?;
         tx.commit().await?;
         Ok(())
     }
 
-    async fn record(
+    /// Take part no longer, whatever one's role is, unless one is the last owner.
+    pub async fn leave(&self, tenant: &Tenant, account: &Account, actor: &Actor) -> Result<(), MemberError> {
+        let mut tx = self.pool.begin().await?;
+        lock_tenant(&mut tx, tenant.tenant_id).await?;
+        let member = member(&mut tx, tenant.tenant_id, account.account_id).await?;
+        if member.role == Role::Owner {
+            keep_an_owner(&mut tx, tenant.tenant_id).await?;
+        }
+        self.end_membership(&mut tx, tenant, actor, Action::MemberLeft, &member).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Make a member the owner, and oneself an admin, in one step.
+    pub async fn transfer_ownership(&self, by: &MemberAdmin<'_>, to: AccountId) -> Result<(), MemberError> {
+        let mut tx = self.pool.begin().await?;
+        let heir = locked_member(&mut tx, by, to).await?;
+        let own = by.actor.account().ok_or(MemberError::OwnersOnly)?;
+        // The role may have changed since the request was let in.
+        let giver = member(&mut tx, by.tenant.tenant_id, own).await?;
+        if giver.role != Role::Owner {
+            return Err(MemberError::OwnersOnly);
+        }
+        if own == to {
+            return Ok(());
+        }
+        self.set_role(&mut tx, by.tenant.tenant_id, to, Role::Owner).await?;
+        self.set_role(&mut tx, by.tenant.tenant_id, own, Role::Admin).await?;
+        let about = (&heir, json!({ "was": heir.role, "former_owner": giver.email }));
+        self.record_member(&mut tx, by.tenant, &by.actor, Action::OwnershipTransferred, about).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn set_role(
         &self,
         tx: &mut Transaction<'_, Postgres>,
-        by: &MemberAdmin<'_>,
-        action: Action,
+        tenant: TenantId,
         account: AccountId,
-        email: &str,
-        role: Option<Role>,
+        role: Role,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query("update platform.member set role = $3 where tenant_id = $1 and account_id = $2")
+            .bind(tenant)
+            .bind(account)
+            .bind(role)
+            .execute(&mut **tx)
+            .await?;
+        invitations::revoke_beyond(tx, tenant, (account, Some(role)), self.clock.now()).await
+    }
+
+    /// End a membership, with what the member invited to. The tenant's row is locked, and another owner is left.
+    pub(super) async fn end_membership(
+        &self,
+        tx: &mut Transaction<'_, Postgres>,
+        tenant: &Tenant,
+        actor: &Actor,
+        action: Action,
+        member: &Member,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query("delete from platform.member where tenant_id = $1 and account_id = $2")
+            .bind(tenant.tenant_id)
+            .bind(member.account_id)
+            .execute(&mut **tx)
+            .await?;
+        let gone = (member.account_id, None);
+        invitations::revoke_beyond(tx, tenant.tenant_id, gone, self.clock.now()).await?;
+        self.record_member(tx, tenant, actor, action, (member, json!({ "was": member.role }))).await
+    }
+
+    async fn record_member(
+        &self,
+        tx: &mut Transaction<'_, Postgres>,
+        tenant: &Tenant,
+        actor: &Actor,
+        action: Action,
+        (member, detail): (&Member, Value),
     ) -> Result<(), sqlx::Error> {
         let entry = NewEntry {
-            tenant: by.tenant.tenant_id,
+            tenant: tenant.tenant_id,
             app: None,
-            actor: &by.actor,
+            actor,
             action,
-            subject: account.to_string(),
-            subject_label: email,
-            detail: role.map_or_else(|| json!({}), |role| json!({ "role": role })),
+            subject: member.account_id.to_string(),
+            subject_label: &member.email,
+            detail,
         };
         audit::record(tx, &self.clock, entry).await
     }
+}
+
+/// Lock the tenant's row until the transaction ends: memberships and invitations change one after the other.
+pub(super) async fn lock_tenant(
+    tx: &mut Transaction<'_, Postgres>,
+    tenant: TenantId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("select 1 from platform.tenant where tenant_id = $1 for update")
+        .bind(tenant)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// The member that is about to change, with the tenant's row locked: two owners cannot remove each other at once.
@@ -207,29 +204,37 @@ async fn locked_member(
     by: &MemberAdmin<'_>,
     account: AccountId,
 ) -> Result<Member, MemberError> {
-    sqlx::query("select 1 from platform.tenant where tenant_id = $1 for update")
-        .bind(by.tenant.tenant_id)
-        .execute(&mut **tx)
-        .await?;
-    let member: Option<Member> = sqlx::query_as(
-        "select m.account_id, a.email, m.role, m.created_at
-         from platform.member m
-         join platform.account a using (account_id)
-         where m.tenant_id = $1 and m.account_id = $2",
-    )
-    .bind(by.tenant.tenant_id)
-    .bind(account)
-    .fetch_optional(&mut **tx)
-    .await?;
-    let member = member.ok_or(MemberError::NoSuchMember)?;
+    lock_tenant(tx, by.tenant.tenant_id).await?;
+    let member = member(tx, by.tenant.tenant_id, account).await?;
     if member.role == Role::Owner && by.role != Role::Owner {
         return Err(MemberError::OwnersOnly);
     }
     Ok(member)
 }
 
+pub(super) async fn member(
+    tx: &mut Transaction<'_, Postgres>,
+    tenant: TenantId,
+    account: AccountId,
+) -> Result<Member, MemberError> {
+    let member: Option<Member> = sqlx::query_as(
+        "select m.account_id, a.email, m.role, m.created_at
+         from platform.member m
+         join platform.account a using (account_id)
+         where m.tenant_id = $1 and m.account_id = $2",
+    )
+    .bind(tenant)
+    .bind(account)
+    .fetch_optional(&mut **tx)
+    .await?;
+    member.ok_or(MemberError::NoSuchMember)
+}
+
 /// Refuse to go on when the tenant has only one owner. The tenant's row is locked.
-async fn keep_an_owner(tx: &mut Transaction<'_, Postgres>, tenant: TenantId) -> Result<(), MemberError> {
+pub(super) async fn keep_an_owner(
+    tx: &mut Transaction<'_, Postgres>,
+    tenant: TenantId,
+) -> Result<(), MemberError> {
     let owners: i64 =
         sqlx::query_scalar("select count(*) from platform.member where tenant_id = $1 and role = 'owner'")
             .bind(tenant)

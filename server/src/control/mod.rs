@@ -11,8 +11,12 @@ pub mod apps;
 pub mod audit;
 pub mod changes;
 pub mod end_user_auth;
+pub mod invitations;
 pub mod members;
 pub mod provision;
+pub mod roles;
+pub mod second_factor;
+pub mod security_events;
 pub mod sessions;
 pub mod slugs;
 pub mod tenants;
@@ -23,7 +27,7 @@ use std::sync::Arc;
 use sqlx::{PgPool, migrate::Migrator};
 use time::OffsetDateTime;
 
-use self::{api_keys::KeyUses, throttle::SignInThrottle};
+use self::{api_keys::KeyUses, sessions::SessionUses, throttle::SignInThrottle};
 use crate::{
     auth::password::Passwords,
     clock::Clock,
@@ -44,6 +48,7 @@ pub struct ControlPlane {
     passwords: Passwords,
     throttle: Arc<SignInThrottle>,
     key_uses: Arc<KeyUses>,
+    session_uses: Arc<SessionUses>,
 }
 
 impl ControlPlane {
@@ -56,6 +61,7 @@ impl ControlPlane {
             passwords: Passwords::new(cores.saturating_sub(1), chance.clone()),
             throttle: Arc::new(SignInThrottle::new(&clock)),
             key_uses: Arc::default(),
+            session_uses: Arc::default(),
             clock,
             chance,
         }

@@ -17,7 +17,7 @@ use super::{
     audit::{self, Action, Actor, NewEntry},
     constraint,
     end_user_auth::{JwtSecretChange, NewEndUserAuthSettings, UnfitSetting},
-    members::Role,
+    roles::Role,
     slugs::Slug,
     tenants::{self, AppName, Tenant, TenantName},
 };

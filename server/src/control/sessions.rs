@@ -3,7 +3,10 @@
 //! The published store does not fit our sqlx, and keeps the id as it is; here only its hash is kept, and the signed-in
 //! account in a column, so that a person's sessions can be listed and ended.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -15,7 +18,11 @@ use tower_sessions::{
     session_store::{Error, Result},
 };
 
-use super::{ControlPlane, members::Role};
+use super::{
+    ControlPlane,
+    roles::Role,
+    security_events::{Origin, SecurityEventKind},
+};
 use crate::{
     clock::Clock,
     ids::{AccountId, AppId},
@@ -23,6 +30,9 @@ use crate::{
 
 /// The member of a session's data that holds the signed-in account's id.
 pub const ACCOUNT_MEMBER: &str = "account";
+/// The member that holds the account whose password was right and whose second factor is still to come. Such a session
+/// is nobody's yet, but ends with the account's others.
+pub const PENDING_ACCOUNT_MEMBER: &str = "pending_account";
 
 /// The store: table `platform.session`.
 #[derive(Debug, Clone)]
@@ -35,10 +45,28 @@ pub struct PgSessions {
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct SessionInfo {
     /// SHA-256 of the session's id.
-    pub session_hash: Vec<u8>,
+    session_hash: Vec<u8>,
     pub created_at: OffsetDateTime,
-    pub expires_at: OffsetDateTime,
+    /// None until its first page was written down.
+    pub last_seen_at: Option<OffsetDateTime>,
+    pub last_address: Option<String>,
+    pub user_agent: Option<String>,
 }
+
+impl SessionInfo {
+    /// The handle, as hexadecimal digits.
+    pub fn handle(&self) -> String {
+        self.session_hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub fn is(&self, id: Option<Id>) -> bool {
+        id.is_some_and(|id| hash(&id) == self.session_hash)
+    }
+}
+
+/// What sessions were last seen doing, not written yet.
+#[derive(Debug, Default)]
+pub(super) struct SessionUses(Mutex<HashMap<Vec<u8>, (OffsetDateTime, Origin)>>);
 
 #[async_trait]
 impl SessionStore for PgSessions {
@@ -141,18 +169,79 @@ impl ControlPlane {
         PgSessions { pool: self.pool.clone(), clock: self.clock.clone() }
     }
 
-    /// The account's live sessions, newest first.
+    /// The account's live sessions, the one seen last first, at most 100.
     pub async fn sessions(&self, account: AccountId) -> std::result::Result<Vec<SessionInfo>, sqlx::Error> {
+        self.write_session_uses().await?;
         sqlx::query_as(
-            "select session_hash, created_at, expires_at
+            "select session_hash, created_at, last_seen_at, last_address, user_agent
              from platform.session
-             where account_id = $1 and expires_at > $2
-             order by created_at desc",
+             where account_id = $1 and expires_at > $2 and data ? $3
+             order by coalesce(last_seen_at, created_at) desc
+             limit 100",
         )
         .bind(account)
         .bind(self.clock.now())
+        .bind(ACCOUNT_MEMBER)
         .fetch_all(&self.pool)
         .await
+    }
+
+    /// Remember that the session was just used. Written down in batches.
+    pub fn note_session_use(&self, id: &Id, origin: Origin) {
+        let mut uses = self.session_uses.0.lock().unwrap_or_else(PoisonError::into_inner);
+        uses.insert(hash(id), (self.clock.now(), origin));
+    }
+
+    /// Write the uses that were collected since the last call. A job calls it every few seconds.
+    pub async fn write_session_uses(&self) -> std::result::Result<u64, sqlx::Error> {
+        let uses = std::mem::take(&mut *self.session_uses.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if uses.is_empty() {
+            return Ok(0);
+        }
+        let (mut hashes, mut times) = (Vec::with_capacity(uses.len()), Vec::with_capacity(uses.len()));
+        let (mut addresses, mut agents) = (Vec::with_capacity(uses.len()), Vec::with_capacity(uses.len()));
+        for (hash, (at, origin)) in uses {
+            hashes.push(hash);
+            times.push(at);
+            addresses.push(origin.address_text());
+            agents.push(origin.user_agent);
+        }
+        let written = sqlx::query(
+            "update platform.session s
+             set last_seen_at = u.at, last_address = u.address, user_agent = u.agent
+             from unnest($1::bytea[], $2::timestamptz[], $3::text[], $4::text[]) as u (hash, at, address, agent)
+             where s.session_hash = u.hash",
+        )
+        .bind(hashes)
+        .bind(times)
+        .bind(addresses)
+        .bind(agents)
+        .execute(&self.pool)
+        .await?;
+        Ok(written.rows_affected())
+    }
+
+    /// End the session of the account that has this handle. False if there is none.
+    pub async fn end_session(
+        &self,
+        account: AccountId,
+        handle: &str,
+        origin: &Origin,
+    ) -> std::result::Result<bool, sqlx::Error> {
+        let mut tx = self.pool.begin().await?;
+        let ended = sqlx::query(
+            "delete from platform.session where account_id = $1 and encode(session_hash, 'hex') = $2",
+        )
+        .bind(account)
+        .bind(handle)
+        .execute(&mut *tx)
+        .await?;
+        if ended.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.record_security_event(&mut tx, account, SecurityEventKind::SessionEnded, origin).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// End all of the account's sessions except `keep`. Returns how many were ended.
@@ -188,7 +277,8 @@ fn hash(id: &Id) -> Vec<u8> {
 
 /// The account that is signed in, as the session's data says.
 fn account(record: &Record) -> Option<AccountId> {
-    record.data.get(ACCOUNT_MEMBER)?.as_str()?.parse().ok()
+    let member = record.data.get(ACCOUNT_MEMBER).or_else(|| record.data.get(PENDING_ACCOUNT_MEMBER))?;
+    member.as_str()?.parse().ok()
 }
 
 fn backend(error: sqlx::Error) -> Error {

@@ -9,7 +9,9 @@ use super::{
     accounts::Account,
     audit::{self, Action, Actor, NewEntry},
     constraint,
-    members::Role,
+    members::lock_tenant,
+    roles::Role,
+    security_events::{Origin, SecurityEventKind},
     slugs::Slug,
 };
 use crate::{clock::Clock, ids::TenantId};
@@ -71,6 +73,17 @@ impl TenantName {
     }
 }
 
+/// Why a tenant is still there.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteTenantError {
+    #[error("what was typed is not the tenant's name")]
+    NameDiffers,
+    #[error("the tenant has {apps} apps; delete them first")]
+    HasApps { apps: i64 },
+    #[error("the tenant could not be removed")]
+    Database(#[from] sqlx::Error),
+}
+
 /// Why no tenant was made.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateTenantError {
@@ -85,19 +98,78 @@ impl ControlPlane {
     pub async fn create_tenant(
         &self,
         owner: &Account,
+        actor: &Actor,
         name: &TenantName,
         slug: &Slug,
     ) -> Result<Tenant, CreateTenantError> {
         let mut tx = self.pool.begin().await?;
         let tenant =
-            insert(&mut tx, &self.clock, owner, &owner.actor(), name, slug).await.map_err(|error| {
-                match constraint(&error) {
+            insert(&mut tx, &self.clock, owner, actor, name, slug).await.map_err(
+                |error| match constraint(&error) {
                     Some("tenant_slug_taken") => CreateTenantError::SlugTaken,
                     _ => CreateTenantError::Database(error),
-                }
-            })?;
+                },
+            )?;
         tx.commit().await?;
         Ok(tenant)
+    }
+
+    /// Call a tenant something else. Its slug, which is in every URL, stays.
+    pub async fn rename_tenant(
+        &self,
+        actor: &Actor,
+        tenant: &Tenant,
+        name: &TenantName,
+    ) -> Result<(), sqlx::Error> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query("update platform.tenant set name = $2 where tenant_id = $1")
+            .bind(tenant.tenant_id)
+            .bind(name.as_str())
+            .execute(&mut *tx)
+            .await?;
+        let entry = NewEntry {
+            tenant: tenant.tenant_id,
+            app: None,
+            actor,
+            action: Action::TenantRenamed,
+            subject: tenant.tenant_id.to_string(),
+            subject_label: name.as_str(),
+            detail: json!({ "was": tenant.name }),
+        };
+        audit::record(&mut tx, &self.clock, entry).await?;
+        tx.commit().await
+    }
+
+    /// Delete a tenant with its memberships, invitations and audit log, if `typed` is its name and it has no apps.
+    pub async fn delete_tenant(
+        &self,
+        by: &Account,
+        origin: &Origin,
+        tenant: &Tenant,
+        typed: &str,
+    ) -> Result<(), DeleteTenantError> {
+        if typed.trim() != tenant.name {
+            return Err(DeleteTenantError::NameDiffers);
+        }
+        let mut tx = self.pool.begin().await?;
+        // Whoever makes an app at this moment waits for the lock and then finds no tenant.
+        lock_tenant(&mut tx, tenant.tenant_id).await?;
+        let apps: i64 = sqlx::query_scalar("select count(*) from platform.app where tenant_id = $1")
+            .bind(tenant.tenant_id)
+            .fetch_one(&mut *tx)
+            .await?;
+        if apps > 0 {
+            return Err(DeleteTenantError::HasApps { apps });
+        }
+        sqlx::query("delete from platform.tenant where tenant_id = $1")
+            .bind(tenant.tenant_id)
+            .execute(&mut *tx)
+            .await?;
+        // The log went with the tenant; the one who did it has it on their own page.
+        let kind = SecurityEventKind::TenantDeleted;
+        self.record_security_event(&mut tx, by.account_id, kind, origin).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// The tenants that an account belongs to, by name.

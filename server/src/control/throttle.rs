@@ -1,4 +1,4 @@
-//! How often somebody may try to sign in or up: per address of origin, and per account.
+//! How often somebody may try to sign in or up: per address of origin, and per account; and codes of a second factor.
 
 use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
@@ -8,7 +8,7 @@ use governor::{
 };
 
 use super::accounts::Email;
-use crate::clock::Clock;
+use crate::{clock::Clock, ids::AccountId};
 
 /// Tries from one address: a burst, then one every two seconds. An office behind one address signs in on Monday.
 const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(60).expect("60 is not zero");
@@ -17,6 +17,15 @@ const ADDRESS_EVERY: Duration = Duration::from_secs(2);
 const EMAIL_BURST: NonZeroU32 = NonZeroU32::new(10).expect("10 is not zero");
 const EMAIL_EVERY: Duration = Duration::from_secs(20);
 
+/// Accounts made from one address: a burst, then one a minute. Sign-up says whether an e-mail address has an account, and
+/// whoever wants to know that of many has to be slow.
+const SIGN_UP_BURST: NonZeroU32 = NonZeroU32::new(20).expect("20 is not zero");
+const SIGN_UP_EVERY: Duration = Duration::from_mins(1);
+/// Codes for one account, by somebody who knows its password: a burst, then one every two minutes. Three of a million
+/// codes are right at a time: guessing all day succeeds once in 450 days, and every failure is shown to the owner.
+const CODE_BURST: NonZeroU32 = NonZeroU32::new(6).expect("6 is not zero");
+const CODE_EVERY: Duration = Duration::from_mins(2);
+
 type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, OurClock, NoOpMiddleware<Nanos>>;
 
 /// Counts tries, in memory: a node that restarts forgets them, and each node counts for itself.
@@ -24,6 +33,8 @@ pub struct SignInThrottle {
     clock: Clock,
     addresses: Limiter<IpAddr>,
     emails: Limiter<String>,
+    sign_ups: Limiter<IpAddr>,
+    codes: Limiter<AccountId>,
 }
 
 /// Too many tries; the next makes sense in so many seconds.
@@ -39,18 +50,26 @@ impl SignInThrottle {
             clock: clock.clone(),
             addresses: limiter(ADDRESS_EVERY, ADDRESS_BURST, clock),
             emails: limiter(EMAIL_EVERY, EMAIL_BURST, clock),
+            sign_ups: limiter(SIGN_UP_EVERY, SIGN_UP_BURST, clock),
+            codes: limiter(CODE_EVERY, CODE_BURST, clock),
         }
     }
 
     /// Count a try from this address. IPv6 addresses of one /64 are one: that is what one customer gets. None (no
     /// network peer: a test, a socket) is not limited.
     pub(super) fn check_address(&self, address: Option<IpAddr>) -> Result<(), Throttled> {
-        let Some(address) = address else { return Ok(()) };
-        let address = match address.to_canonical() {
-            IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
-            v4 => v4,
-        };
-        check(&self.addresses, &address, &self.clock)
+        address.map_or(Ok(()), |address| check(&self.addresses, &network(address), &self.clock))
+    }
+
+    /// Count an attempt to sign up from this address, besides the others from there.
+    pub(super) fn check_sign_up(&self, address: Option<IpAddr>) -> Result<(), Throttled> {
+        self.check_address(address)?;
+        address.map_or(Ok(()), |address| check(&self.sign_ups, &network(address), &self.clock))
+    }
+
+    /// Count a code of this account's second factor.
+    pub(super) fn check_code(&self, account: AccountId) -> Result<(), Throttled> {
+        check(&self.codes, &account, &self.clock)
     }
 
     /// Count a try for this account, whether or not there is one.
@@ -62,6 +81,16 @@ impl SignInThrottle {
     pub fn forget_old(&self) {
         self.addresses.retain_recent();
         self.emails.retain_recent();
+        self.sign_ups.retain_recent();
+        self.codes.retain_recent();
+    }
+}
+
+/// What one customer gets of an internet provider: an IPv4 address, or a /64 of IPv6.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+        v4 => v4,
     }
 }
 

@@ -70,6 +70,7 @@ impl PageError {
 fn title(status: StatusCode) -> &'static str {
     match status {
         StatusCode::NOT_FOUND => "There is nothing here",
+        StatusCode::GONE => "This link is of no use any more",
         StatusCode::PAYLOAD_TOO_LARGE => "That is too large",
         StatusCode::TOO_MANY_REQUESTS => "Too many tries",
         StatusCode::SERVICE_UNAVAILABLE => "Syncline is busy",

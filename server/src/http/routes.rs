@@ -82,25 +82,48 @@ fn for_visitors() -> Router<Syncline> {
         .route("/", get(dashboard::landing::page))
         .route("/sign-up", get(dashboard::sign_up::page).post(dashboard::sign_up::submit))
         .route("/sign-in", get(dashboard::sign_in::page).post(dashboard::sign_in::submit))
+        .route("/sign-in/code", get(dashboard::sign_in::code_page).post(dashboard::sign_in::submit_code))
+        .route("/invite/{token}", get(dashboard::invitations::page))
+        .route(
+            "/invite/{token}/sign-up",
+            get(dashboard::invitations::sign_up_page).post(dashboard::invitations::sign_up),
+        )
 }
 
 /// People with an account, by session.
 fn for_people() -> Router<Syncline> {
     use dashboard::{
-        account, apps, audit, conflicts, devices, docs, history, keys, members, overview, rejected_writes,
-        schema, settings, sign_in, tables, tenants, users,
+        account, apps, audit, conflicts, devices, docs, history, invitations, keys, members, overview,
+        rejected_writes, schema, second_factor, settings, sign_in, tables, tenant_settings, tenants, users,
     };
     Router::new()
         .route("/sign-out", post(sign_in::sign_out))
         .route("/account", get(account::page))
         .route("/account/password", post(account::change_password))
+        .route("/account/totp", get(second_factor::page))
+        .route("/account/totp/begin", post(second_factor::begin))
+        .route("/account/totp/confirm", post(second_factor::confirm))
+        .route("/account/totp/disable", post(second_factor::disable))
+        .route("/account/recovery-codes", post(second_factor::new_recovery_codes))
+        .route("/account/sessions/end-others", post(account::end_other_sessions))
+        .route("/account/sessions/{session}/end", post(account::end_session))
+        .route("/account/delete", post(account::delete))
+        .route("/invite/{token}/accept", post(invitations::accept))
         .route("/d", get(tenants::list))
         .route("/d/{tenant}", get(tenants::home))
         .route("/d/{tenant}/apps/new", get(apps::page).post(apps::submit))
-        .route("/d/{tenant}/members", get(members::page).post(members::add))
+        .route("/d/{tenant}/members", get(members::page))
         .route("/d/{tenant}/members/{account}/role", post(members::change_role))
         .route("/d/{tenant}/members/{account}/remove", post(members::remove))
+        .route("/d/{tenant}/members/{account}/transfer", post(members::transfer))
+        .route("/d/{tenant}/invitations", post(invitations::invite))
+        .route("/d/{tenant}/invitations/{invitation}/revoke", post(invitations::revoke))
+        .route("/d/{tenant}/leave", post(members::leave))
+        .route("/d/{tenant}/settings", get(tenant_settings::page).post(tenant_settings::rename))
+        .route("/d/{tenant}/settings/delete", post(tenant_settings::delete))
         .route("/d/{tenant}/audit", get(audit::page))
+        .route("/d/{tenant}/audit.csv", get(audit::csv))
+        .route("/d/{tenant}/audit.ndjson", get(audit::ndjson))
         .route("/d/{tenant}/{app}", get(overview::page))
         .route("/d/{tenant}/{app}/live", get(overview::live::live))
         .route("/d/{tenant}/{app}/schema", get(schema::page))

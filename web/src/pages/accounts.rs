@@ -1,15 +1,12 @@
-//! Signing up, signing in, and one's own account.
+//! Signing up and signing in.
 
 use askama::Template;
 use serde::Deserialize;
-use time::OffsetDateTime;
 
 use crate::{
-    filters,
     forms::{Csrf, Field, SecretField, Typed},
     links,
-    links::TenantLinks,
-    shell::{Area, Notice, Shell},
+    shell::Notice,
 };
 
 /// Sign-up: makes an account and its first organisation.
@@ -90,41 +87,44 @@ impl From<&SignInInput> for SignInForm {
     }
 }
 
-/// One's own account: organisations and password.
+/// The second step of signing in: a code of the second factor.
 #[derive(Debug, Template)]
-#[template(path = "accounts/account.html")]
-pub struct AccountPage {
-    pub shell: Shell,
-    pub signed_up_at: OffsetDateTime,
-    pub memberships: Vec<Membership>,
-    pub password: PasswordForm,
+#[template(path = "accounts/sign_in_code.html")]
+pub struct SignInCodePage {
+    pub csrf: Csrf,
+    pub form: SignInCodeForm,
 }
 
-/// An organisation the person belongs to.
-#[derive(Debug, Clone)]
-pub struct Membership {
-    pub tenant_name: String,
-    pub tenant_slug: String,
-    pub role: String,
-}
-
-impl Membership {
-    pub fn href(&self) -> String {
-        TenantLinks::new(&self.tenant_slug).home().to_owned()
-    }
-}
-
-/// What a person types to change their password.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// What a person types as the second step.
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct PasswordInput {
-    pub current: Typed,
-    pub new: Typed,
+pub struct SignInCodeInput {
+    /// A code of an authenticator, or a recovery code.
+    pub code: String,
+    pub next: String,
 }
 
-/// The password form between two attempts.
+/// The second step between two attempts.
 #[derive(Debug, Clone, Default)]
-pub struct PasswordForm {
-    pub current: SecretField,
-    pub new: SecretField,
+pub struct SignInCodeForm {
+    pub code: SecretField,
+    pub next: String,
+}
+
+/// Sign-up of somebody who was invited: an account, and no organisation of their own.
+#[derive(Debug, Template)]
+#[template(path = "accounts/sign_up_invited.html")]
+pub struct InvitedSignUpPage {
+    pub csrf: Csrf,
+    /// The secret part of the invitation's link.
+    pub token: String,
+    pub tenant_name: String,
+    pub role: String,
+    pub form: SignUpForm,
+}
+
+impl InvitedSignUpPage {
+    fn sign_in_address(&self) -> String {
+        links::with_query(links::SIGN_IN, &[("next", &links::invitation(&self.token))])
+    }
 }

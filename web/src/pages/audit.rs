@@ -4,7 +4,9 @@ use askama::Template;
 use time::OffsetDateTime;
 
 use crate::{
-    filters, links,
+    filters,
+    forms::Field,
+    links,
     shell::{Area, Shell},
 };
 
@@ -16,6 +18,38 @@ pub struct AuditPage {
     pub rows: AuditRows,
     /// The page does not begin at the newest entry.
     pub is_continued: bool,
+    pub filter: AuditFilterForm,
+    /// Where the same entries are had as a file.
+    pub csv: String,
+    pub ndjson: String,
+}
+
+/// What is asked of the log.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilterForm {
+    pub actor: String,
+    pub action: String,
+    /// An app's id.
+    pub app: String,
+    pub since: Field,
+    pub until: Field,
+    /// Every action there is.
+    pub actions: Vec<&'static str>,
+    /// Ids and names of the tenant's apps.
+    pub apps: Vec<(String, String)>,
+}
+
+impl AuditFilterForm {
+    fn is_set(&self) -> bool {
+        [&self.actor, &self.action, &self.app, &self.since.value, &self.until.value]
+            .iter()
+            .any(|value| !value.is_empty())
+    }
+
+    /// The app asked for is none of the tenant's any more.
+    fn is_about_a_former_app(&self) -> bool {
+        !self.app.is_empty() && self.apps.iter().all(|(id, _)| *id != self.app)
+    }
 }
 
 /// The rows of one page of the log; also what `Show more` fetches.
@@ -43,8 +77,12 @@ pub struct AuditEntry {
     /// Whose it was: an email, the name of a key, or the command line.
     pub actor: String,
     pub actor_kind: ActorKind,
+    /// The address it was done from; None for the command line.
+    pub address: Option<String>,
     /// The action's name: `api_key.created`.
     pub action: String,
+    /// The app it was about, if that is not the thing it was done to.
+    pub app: Option<String>,
     /// What the thing it was done to was called then.
     pub subject: String,
     /// Anything else worth reading, as `name: value` pairs.

@@ -4,29 +4,47 @@ use askama::Template;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
+use super::invitations::{InvitationRow, InviteForm, MadeInvitation};
 use crate::{
-    filters,
-    forms::Field,
-    links,
+    filters, links,
     shell::{Area, Shell},
 };
 
-/// The roles, the strongest first, each with what it may do.
-pub const ROLES: [(&str, &str); 4] = [
-    ("owner", "everything, the organisation itself included"),
-    ("admin", "manages members and apps, deletes apps"),
-    ("developer", "creates apps and keys, publishes schemas"),
-    ("viewer", "sees everything, changes nothing"),
-];
+/// What a role is for, in a few words; the table on the page has the particulars.
+pub(crate) fn role_sentence(role: &str) -> &'static str {
+    match role {
+        "owner" => "everything, the organisation itself included",
+        "admin" => "manages members and apps, deletes apps",
+        "developer" => "creates apps and keys, publishes schemas, changes rows",
+        _ => "sees everything, changes nothing",
+    }
+}
 
-/// The members of a tenant, and the form that adds one.
+/// The members of a tenant, who was invited, and what each role may do.
 #[derive(Debug, Template)]
 #[template(path = "members/page.html")]
 pub struct MembersPage {
     pub shell: Shell,
     /// The mightiest first.
     pub members: Vec<MemberRow>,
-    pub form: AddMemberForm,
+    /// Pending, newest first; none for those who may not invite.
+    pub invitations: Vec<InvitationRow>,
+    pub made: Option<MadeInvitation>,
+    /// Every role, the mightiest first.
+    pub roles: Vec<&'static str>,
+    /// Those that the person looking may give.
+    pub roles_to_give: Vec<&'static str>,
+    pub abilities: Vec<AbilityRow>,
+    /// The person looking cannot leave.
+    pub is_last_owner: bool,
+    pub form: InviteForm,
+}
+
+impl MembersPage {
+    /// The roles that the person looking may give, each with what it is for.
+    fn choices(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.roles_to_give.iter().map(|role| (*role, role_sentence(role)))
+    }
 }
 
 /// A member as the list shows them.
@@ -39,24 +57,16 @@ pub struct MemberRow {
     pub is_you: bool,
     /// The person looking may change this member's role and remove them.
     pub may_change: bool,
+    /// The person looking may hand the ownership over to this member.
+    pub may_inherit: bool,
 }
 
-impl MemberRow {
-    fn leave_label(&self) -> &'static str {
-        if self.is_you { "Leave" } else { "Remove" }
-    }
-
-    fn leave_title(&self) -> String {
-        if self.is_you { "Leave this organisation?".to_owned() } else { format!("Remove {}?", self.email) }
-    }
-}
-
-/// What a person types to add a member who has an account.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct AddMemberInput {
-    pub email: String,
-    pub role: String,
+/// Something that members may do, and which roles allow it.
+#[derive(Debug, Clone)]
+pub struct AbilityRow {
+    pub does: &'static str,
+    /// In the order of the page's roles.
+    pub allowed: Vec<bool>,
 }
 
 /// What a person chooses to change a member's role.
@@ -64,17 +74,4 @@ pub struct AddMemberInput {
 #[serde(default)]
 pub struct ChangeRoleInput {
     pub role: String,
-}
-
-/// The form between two attempts.
-#[derive(Debug, Clone, Default)]
-pub struct AddMemberForm {
-    pub email: Field,
-    pub role: Field,
-}
-
-impl From<&AddMemberInput> for AddMemberForm {
-    fn from(input: &AddMemberInput) -> Self {
-        Self { email: Field::new(&input.email), role: Field::new(&input.role) }
-    }
 }

@@ -1,5 +1,6 @@
 //! The pages, a module for each folder of `templates/`.
 
+pub mod account;
 pub mod accounts;
 pub mod api_keys;
 pub mod apps;
@@ -9,6 +10,7 @@ pub mod devices;
 pub mod docs;
 pub mod errors;
 pub mod history;
+pub mod invitations;
 pub mod landing;
 pub mod members;
 pub mod overview;

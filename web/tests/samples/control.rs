@@ -1,16 +1,13 @@
-//! Pages about accounts, tenants, apps and keys.
+//! Pages about tenants, apps and keys.
 
 use syncline_web::{
-    forms::{Csrf, Typed},
-    pages::{
-        accounts::*, api_keys::*, apps::*, audit::*, errors::*, landing::*, members::*, settings::*,
-        tenants::*,
-    },
+    forms::Field,
+    pages::{api_keys::*, apps::*, audit::*, errors::*, landing::*, settings::*, tenants::*},
     shell::Notice,
 };
 use time::Duration;
 
-use super::*;
+use super::{people, *};
 
 pub fn samples() -> Vec<Sample> {
     let mut samples = vec![
@@ -24,66 +21,11 @@ pub fn samples() -> Vec<Sample> {
             ),
         ),
     ];
-    samples.extend(accounts());
+    samples.extend(people::samples());
     samples.extend(tenants());
     samples.extend(api_keys());
     samples.extend(settings());
     samples
-}
-
-fn csrf() -> Csrf {
-    Csrf::new("csrf-token")
-}
-
-fn accounts() -> Vec<Sample> {
-    let typed = SignUpInput {
-        email: "maya@fieldnotes".into(),
-        password: Typed::new("tiny"),
-        tenant_name: HOSTILE.into(),
-        tenant_slug: "Api!".into(),
-    };
-    let mut refused = SignUpForm::from(&typed);
-    refused.email.reject("An email address looks like name@example.org.");
-    refused.password.reject("Use at least 8 characters.");
-    refused.tenant_slug.reject("Use only lowercase letters a–z, digits and dashes.");
-    let mut denied = SignInForm::from(&SignInInput {
-        email: "maya@fieldnotes.example".into(),
-        password: Typed::new("secret"),
-        next: "/d/field-notes".into(),
-    });
-    denied.error =
-        Some("Email and password do not match. Check both, or wait a minute after several attempts.".into());
-    let account = |shell: Shell, memberships| AccountPage {
-        shell: Shell { tenant: None, app: None, ..shell }.at(Area::Account),
-        signed_up_at: ago(Duration::days(90)),
-        memberships,
-        password: PasswordForm::default(),
-    };
-    vec![
-        sample("sign-up", &SignUpPage { csrf: csrf(), form: SignUpForm::default() }),
-        sample("sign-up-refused", &SignUpPage { csrf: csrf(), form: refused }),
-        sample("sign-in", &SignInPage { csrf: csrf(), form: SignInForm::default(), notice: None }),
-        sample(
-            "sign-in-refused",
-            &SignInPage {
-                csrf: csrf(),
-                form: denied,
-                notice: Some(Notice::Done("You are signed out.".into())),
-            },
-        ),
-        sample("account", &account(shell(), memberships())),
-        sample("account-empty", &account(extreme_shell(), vec![])),
-    ]
-}
-
-fn memberships() -> Vec<Membership> {
-    [("Field Notes Ltd", "field-notes", "owner"), (LONG, "long", "viewer"), (RIGHT_TO_LEFT, "rtl", "admin")]
-        .map(|(name, slug, role)| Membership {
-            tenant_name: name.into(),
-            tenant_slug: slug.into(),
-            role: role.into(),
-        })
-        .into()
 }
 
 fn app_card(slug: &str, name: &str, schema_version: i64) -> AppCard {
@@ -93,17 +35,6 @@ fn app_card(slug: &str, name: &str, schema_version: i64) -> AppCard {
         base_url: format!("https://sync.example.org/t/field-notes/{slug}"),
         created_at: ago(Duration::days(40)),
         schema_version,
-    }
-}
-
-fn member(email: &str, role: &str, is_you: bool, may_change: bool) -> MemberRow {
-    MemberRow {
-        account_id: format!("acc_{}", role.len()),
-        email: email.into(),
-        role: role.into(),
-        joined_at: ago(Duration::days(3)),
-        is_you,
-        may_change,
     }
 }
 
@@ -118,7 +49,9 @@ fn entry(
         at: ago(Duration::minutes(17)),
         actor: actor.into(),
         actor_kind,
+        address: (actor_kind != ActorKind::Command).then(|| "2001:db8:85a3:8d3:1319:8a2e:370:7348".into()),
         action: action.into(),
+        app: (actor_kind == ActorKind::ApiKey).then(|| LONG.into()),
         subject: subject.into(),
         details: details.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
     }
@@ -146,16 +79,35 @@ fn tenants() -> Vec<Sample> {
         base_url_prefix: "https://sync.example.org/t/field-notes/".into(),
         form,
     };
-    let members = vec![
-        member("maya@fieldnotes.example", "owner", true, true),
-        member("jon@fieldnotes.example", "developer", false, true),
-        member(&format!("{LONG}@example.org"), "viewer", false, false),
-    ];
     let audit = |entries: Vec<AuditEntry>, next| AuditPage {
         shell: shell().at(Area::Audit),
         rows: AuditRows { now: NOW, entries, next },
         is_continued: false,
+        filter: AuditFilterForm {
+            actions: vec!["app.created", "schema.published"],
+            apps: vec![("app_1".into(), "Survey".into()), ("app_2".into(), LONG.into())],
+            ..AuditFilterForm::default()
+        },
+        csv: "/d/field-notes/audit.csv".into(),
+        ndjson: "/d/field-notes/audit.ndjson".into(),
     };
+    let mut asked = audit(vec![], None);
+    asked.filter.actor = HOSTILE.into();
+    asked.filter.app = "app_9".into();
+    asked.filter.since = Field::new("yesterday");
+    asked.filter.since.reject("Type a day, like 2026-07-15.");
+    let settings = |may_delete, apps, confirmation| TenantSettingsPage {
+        shell: shell().at(Area::Settings),
+        tenant_id: "ten_0197f0c2a4f87c3eb1d2f60a9be41d55".into(),
+        slug: "field-notes".into(),
+        created_at: ago(Duration::days(90)),
+        rename: Field::new("Field Notes Ltd"),
+        apps,
+        may_delete,
+        confirmation,
+    };
+    let mut differs = Field::new(LONG);
+    differs.reject("Type the organisation's name: Field Notes Ltd");
     let entries = vec![
         entry(
             "maya@fieldnotes.example",
@@ -176,19 +128,18 @@ fn tenants() -> Vec<Sample> {
     vec![
         sample(
             "tenants",
-            &TenantsPage { shell: Shell { tenant: None, ..shell() }, memberships: memberships() },
+            &TenantsPage { shell: Shell { tenant: None, ..shell() }, memberships: people::memberships() },
         ),
         sample("home", &home(shell().saying(Some(Notice::Done("“Trails” is ready.".into()))), apps)),
         sample("home-empty", &home(shell(), vec![])),
         sample("home-extreme", &home(extreme_shell(), extreme)),
         sample("new-app", &new_app(NewAppForm::default())),
         sample("new-app-refused", &new_app(refused)),
-        sample(
-            "members",
-            &MembersPage { shell: shell().at(Area::Members), members, form: AddMemberForm::default() },
-        ),
         sample("audit", &audit(entries, Some("?before=aud_1".into()))),
         sample("audit-empty", &audit(vec![], None)),
+        sample("audit-filtered", &asked),
+        sample("tenant-settings", &settings(true, 0, differs)),
+        sample("tenant-settings-apps", &settings(true, 3, Field::default())),
     ]
 }
 

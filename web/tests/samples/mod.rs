@@ -7,6 +7,7 @@ mod app;
 mod conflicts;
 mod control;
 mod overview;
+mod people;
 
 use askama::Template;
 use syncline_web::{

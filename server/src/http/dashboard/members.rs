@@ -1,29 +1,33 @@
-//! The people of a tenant.
+//! The people of a tenant: who they are, what each may do, and who was invited.
 
 use axum::{
     extract::State,
-    http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
 use syncline_web::{
     links,
-    pages::members::{AddMemberForm, AddMemberInput, ChangeRoleInput, MemberRow, MembersPage},
+    pages::{
+        invitations::{InvitationRow, InviteForm, MadeInvitation},
+        members::{AbilityRow, ChangeRoleInput, MemberRow, MembersPage},
+    },
     shell::{Area, Notice},
 };
 
-use super::{show, show_as, sign_up::sentence};
+use super::{show, sign_up::sentence};
 use crate::{
     control::{
         ControlPlane,
-        accounts::Email,
-        members::{Member, MemberError, Role},
+        invitations::Invitation,
+        members::{Member, MemberError},
+        roles::Role,
     },
     http::{
+        abilities::ABILITIES,
         extract::{
             form::{Button, Posted},
             input::ApiPath,
-            member::{TenantAdmin, TenantMember},
+            member::{TenantAdmin, TenantMember, TenantOwner},
         },
         page_error::PageError,
     },
@@ -36,36 +40,14 @@ pub struct MemberPath {
     account: String,
 }
 
-pub async fn page(member: TenantMember, State(control): State<ControlPlane>) -> Result<Response, PageError> {
-    show(&members_page(&member, &control, AddMemberForm::default()).await?)
+impl MemberPath {
+    fn account(&self) -> Result<AccountId, PageError> {
+        self.account.parse().map_err(|_| PageError::NotFound)
+    }
 }
 
-pub async fn add(
-    admin: TenantAdmin,
-    State(control): State<ControlPlane>,
-    Posted(input): Posted<AddMemberInput>,
-) -> Result<Response, PageError> {
-    let mut form = AddMemberForm::from(&input);
-    let email = Email::parse(&input.email)
-        .map_err(|_| form.email.reject("Type an email address, like ada@example.com."))
-        .ok();
-    let role = Role::parse(&input.role);
-    if role.is_none() {
-        form.role.reject("Choose a role.");
-    }
-    if let Some((email, role)) = email.zip(role) {
-        match control.add_member(&admin.member_admin(), &email, role).await {
-            Ok(()) => return done(&admin, format!("{} is a member now.", email.as_str())).await,
-            Err(MemberError::Database(error)) => return Err(error.into()),
-            Err(MemberError::OwnersOnly) => form.role.reject(sentence(&MemberError::OwnersOnly)),
-            Err(MemberError::NoSuchAccount) => {
-                form.email
-                    .reject("There is no account with this email address. Ask the person to sign up first.");
-            }
-            Err(error) => form.email.reject(sentence(&error)),
-        }
-    }
-    show_as(StatusCode::UNPROCESSABLE_ENTITY, &members_page(&admin, &control, form).await?)
+pub async fn page(member: TenantMember, State(control): State<ControlPlane>) -> Result<Response, PageError> {
+    show(&members_page(&member, &control, InviteForm::default(), None).await?)
 }
 
 pub async fn change_role(
@@ -74,14 +56,12 @@ pub async fn change_role(
     ApiPath(path): ApiPath<MemberPath>,
     Posted(input): Posted<ChangeRoleInput>,
 ) -> Result<Response, PageError> {
-    let account: AccountId = path.account.parse().map_err(|_| PageError::NotFound)?;
+    let account = path.account()?;
     let Some(role) = Role::parse(&input.role) else {
-        return failed(&admin, "Choose one of the roles.".to_owned()).await;
+        return said(&admin, Notice::Failed("Choose one of the roles.".to_owned())).await;
     };
-    match control.change_role(&admin.member_admin(), account, role).await {
-        Ok(()) => done(&admin, format!("The role is {role} now.")).await,
-        Err(error) => refused(&admin, error).await,
-    }
+    let outcome = control.change_role(&admin.member_admin(), account, role).await;
+    answer(&admin, outcome, format!("The role is {role} now.")).await
 }
 
 pub async fn remove(
@@ -90,58 +70,116 @@ pub async fn remove(
     ApiPath(path): ApiPath<MemberPath>,
     _: Posted<Button>,
 ) -> Result<Response, PageError> {
-    let account: AccountId = path.account.parse().map_err(|_| PageError::NotFound)?;
-    match control.remove_member(&admin.member_admin(), account).await {
-        // Who leaves sees what they have left.
-        Ok(()) if account == admin.account().account_id => Ok(Redirect::to(links::TENANTS).into_response()),
-        Ok(()) => done(&admin, "The member is removed.".to_owned()).await,
-        Err(error) => refused(&admin, error).await,
+    let account = path.account()?;
+    let outcome = control.remove_member(&admin.member_admin(), account).await;
+    // Who leaves sees what they have left.
+    if outcome.is_ok() && account == admin.account().account_id {
+        return Ok(Redirect::to(links::TENANTS).into_response());
+    }
+    answer(&admin, outcome, "The member is removed.".to_owned()).await
+}
+
+/// Make another member the owner, and oneself an admin.
+pub async fn transfer(
+    owner: TenantOwner,
+    State(control): State<ControlPlane>,
+    ApiPath(path): ApiPath<MemberPath>,
+    _: Posted<Button>,
+) -> Result<Response, PageError> {
+    let outcome = control.transfer_ownership(&owner.member_admin(), path.account()?).await;
+    answer(&owner, outcome, "The ownership is handed over; you are an admin now.".to_owned()).await
+}
+
+pub async fn leave(
+    member: TenantMember,
+    State(control): State<ControlPlane>,
+    _: Posted<Button>,
+) -> Result<Response, PageError> {
+    match control.leave(member.tenant(), member.account(), &member.actor()).await {
+        Ok(()) => {
+            let left = format!("You have left {}.", member.tenant().name);
+            member.notify(Notice::Done(left)).await?;
+            Ok(Redirect::to(links::TENANTS).into_response())
+        }
+        outcome => answer(&member, outcome, String::new()).await,
     }
 }
 
-async fn refused(admin: &TenantAdmin, error: MemberError) -> Result<Response, PageError> {
-    match error {
-        MemberError::Database(error) => Err(error.into()),
-        MemberError::NoSuchMember => Err(PageError::NotFound),
-        error => failed(admin, sentence(&error)).await,
+async fn answer(
+    member: &TenantMember,
+    outcome: Result<(), MemberError>,
+    done: String,
+) -> Result<Response, PageError> {
+    match outcome {
+        Ok(()) => said(member, Notice::Done(done)).await,
+        Err(MemberError::Database(error)) => Err(error.into()),
+        Err(MemberError::NoSuchMember) => Err(PageError::NotFound),
+        Err(error) => said(member, Notice::Failed(sentence(&error))).await,
     }
 }
 
-async fn done(admin: &TenantAdmin, text: String) -> Result<Response, PageError> {
-    admin.notify(Notice::Done(text)).await?;
-    Ok(back(admin))
+async fn said(member: &TenantMember, notice: Notice) -> Result<Response, PageError> {
+    member.notify(notice).await?;
+    Ok(Redirect::to(&member.shell(Area::Members).tenant_links().members()).into_response())
 }
 
-async fn failed(admin: &TenantAdmin, text: String) -> Result<Response, PageError> {
-    admin.notify(Notice::Failed(text)).await?;
-    Ok(back(admin))
-}
-
-fn back(admin: &TenantAdmin) -> Response {
-    Redirect::to(&admin.shell(Area::Members).tenant_links().members()).into_response()
-}
-
-async fn members_page(
+pub(super) async fn members_page(
     member: &TenantMember,
     control: &ControlPlane,
-    form: AddMemberForm,
+    form: InviteForm,
+    made: Option<MadeInvitation>,
 ) -> Result<MembersPage, PageError> {
-    let members = control.members(member.tenant().tenant_id).await?;
+    let tenant = member.tenant().tenant_id;
+    let members = control.members(tenant).await?;
+    let invitations = match member.role() >= Role::Admin {
+        true => control.pending_invitations(tenant).await?,
+        false => Vec::new(),
+    };
     let owners = members.iter().filter(|other| other.role == Role::Owner).count();
+    let is_last_owner = member.role() == Role::Owner && owners == 1;
     let row = |other: Member| {
         let outranked = other.role != Role::Owner || (member.role() == Role::Owner && owners > 1);
+        let is_you = other.account_id == member.account().account_id;
         MemberRow {
             account_id: other.account_id.to_string(),
-            is_you: other.account_id == member.account().account_id,
+            is_you,
             email: other.email,
             role: other.role.to_string(),
             joined_at: other.created_at,
             may_change: member.role() >= Role::Admin && outranked,
+            may_inherit: member.role() == Role::Owner && !is_you && other.role != Role::Owner,
         }
     };
     Ok(MembersPage {
         shell: member.shell(Area::Members),
         members: members.into_iter().map(row).collect(),
+        invitations: invitations.into_iter().map(invitation_row).collect(),
+        made,
+        roles: Role::ALL.map(|role| role.as_str()).to_vec(),
+        roles_to_give: Role::ALL
+            .into_iter()
+            .filter(|role| *role <= member.role())
+            .map(Role::as_str)
+            .collect(),
+        abilities: ABILITIES
+            .iter()
+            .map(|ability| AbilityRow {
+                does: ability.does,
+                allowed: Role::ALL.map(|role| role >= ability.needs).to_vec(),
+            })
+            .collect(),
+        is_last_owner,
         form,
     })
+}
+
+fn invitation_row(invitation: Invitation) -> InvitationRow {
+    InvitationRow {
+        id: invitation.invitation_id.to_string(),
+        note: invitation.note,
+        role: invitation.role.to_string(),
+        invited_by: invitation.created_by_email,
+        created_at: invitation.created_at,
+        expires_at: invitation.expires_at,
+    }
 }

@@ -8,17 +8,21 @@ use axum::{
 use serde::Deserialize;
 use syncline_web::{
     links::{self, TenantLinks},
-    pages::accounts::{SignInForm, SignInInput, SignInPage},
+    pages::accounts::{SignInCodeForm, SignInCodeInput, SignInCodePage, SignInForm, SignInInput, SignInPage},
     shell::Notice,
 };
 
-use super::{show, show_as, sign_up::sentence};
+use super::{second_factor::explain, show, show_as, sign_up::sentence};
 use crate::{
-    control::{ControlPlane, accounts::SignInError},
+    control::{
+        ControlPlane,
+        accounts::{Account, FirstStep, SignInError},
+        second_factor::Proof,
+        security_events::{Origin, SecurityEventKind},
+    },
     http::{
         error::ApiError,
         extract::{
-            client::ClientAddress,
             form::{Button, Posted},
             input::{ApiQuery, Input},
             visitor::{SignedIn, Visitor},
@@ -52,18 +56,17 @@ pub async fn page(
 pub async fn submit(
     mut visitor: Visitor,
     State(control): State<ControlPlane>,
-    ClientAddress(address): ClientAddress,
+    origin: Origin,
     Posted(input): Posted<SignInInput>,
 ) -> Result<Response, PageError> {
-    let error = match control.sign_in(&input.email, input.password.reveal(), address).await {
-        Ok(account) => {
-            visitor.sign_in(&control, &account).await?;
-            let memberships = control.memberships(&account).await?;
-            let home = match memberships.as_slice() {
-                [only] => TenantLinks::new(only.tenant.slug.as_str()).home().to_owned(),
-                _ => links::TENANTS.to_owned(),
-            };
-            return Ok(Redirect::to(ours(&input.next).unwrap_or(&home)).into_response());
+    let error = match control.sign_in(&input.email, input.password.reveal(), &origin).await {
+        Ok(FirstStep::Done(account)) => {
+            return enter(&visitor, &control, &account, (&origin, &input.next)).await;
+        }
+        Ok(FirstStep::CodeNeeded(account)) => {
+            visitor.wait_for_code(&control, &account).await?;
+            let to = links::with_query(links::SIGN_IN_CODE, &[("next", &input.next)]);
+            return Ok(Redirect::to(&to).into_response());
         }
         Err(error) => error,
     };
@@ -81,6 +84,58 @@ pub async fn submit(
         SignInError::Database(error) => return Err(error.into()),
     };
     show_as(status, &SignInPage { csrf: visitor.csrf(&control).await?, form, notice: None })
+}
+
+/// The second step: a code of the second factor. Only for a session whose first step was right.
+pub async fn code_page(
+    mut visitor: Visitor,
+    State(control): State<ControlPlane>,
+    ApiQuery(query): ApiQuery<SignInQuery>,
+) -> Result<Response, PageError> {
+    if visitor.waiting_for_code(&control).await?.is_none() {
+        return Ok(Redirect::to(&links::with_query(links::SIGN_IN, &[("next", &query.next)])).into_response());
+    }
+    let form = SignInCodeForm { next: query.next, ..SignInCodeForm::default() };
+    show(&SignInCodePage { csrf: visitor.csrf(&control).await?, form })
+}
+
+pub async fn submit_code(
+    mut visitor: Visitor,
+    State(control): State<ControlPlane>,
+    origin: Origin,
+    Posted(input): Posted<SignInCodeInput>,
+) -> Result<Response, PageError> {
+    let Some(account) = visitor.waiting_for_code(&control).await? else {
+        return Ok(Redirect::to(links::SIGN_IN).into_response());
+    };
+    match control.check_code(account.account_id, &input.code, &origin).await {
+        Ok(Proof::Code | Proof::RecoveryCode) => {
+            enter(&visitor, &control, &account, (&origin, &input.next)).await
+        }
+        Err(error) => {
+            let (status, said) = explain(error)?;
+            let mut form = SignInCodeForm { next: input.next, ..SignInCodeForm::default() };
+            form.code.reject(said);
+            show_as(status, &SignInCodePage { csrf: visitor.csrf(&control).await?, form })
+        }
+    }
+}
+
+/// Sign in whoever has proved who they are, and go on to where they wanted.
+async fn enter(
+    visitor: &Visitor,
+    control: &ControlPlane,
+    account: &Account,
+    (origin, next): (&Origin, &str),
+) -> Result<Response, PageError> {
+    visitor.sign_in(control, account).await?;
+    control.note_security_event(account.account_id, SecurityEventKind::SignedIn, origin).await?;
+    let memberships = control.memberships(account).await?;
+    let home = match memberships.as_slice() {
+        [only] => TenantLinks::new(only.tenant.slug.as_str()).home().to_owned(),
+        _ => links::TENANTS.to_owned(),
+    };
+    Ok(Redirect::to(ours(next).unwrap_or(&home)).into_response())
 }
 
 /// Sign out: a form, so that no link or image can do it.

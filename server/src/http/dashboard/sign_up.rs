@@ -16,11 +16,12 @@ use crate::{
     control::{
         ControlPlane,
         accounts::{Email, NewAccount, SignUpError},
+        security_events::Origin,
         slugs::Slug,
         tenants::TenantName,
     },
     http::{
-        extract::{client::ClientAddress, form::Posted, visitor::Visitor},
+        extract::{form::Posted, visitor::Visitor},
         page_error::PageError,
     },
 };
@@ -35,13 +36,13 @@ pub async fn page(mut visitor: Visitor, State(control): State<ControlPlane>) -> 
 pub async fn submit(
     mut visitor: Visitor,
     State(control): State<ControlPlane>,
-    ClientAddress(address): ClientAddress,
+    origin: Origin,
     Posted(input): Posted<SignUpInput>,
 ) -> Result<Response, PageError> {
     let mut form = SignUpForm::from(&input);
     let status = match check(&input, &mut form) {
         None => StatusCode::UNPROCESSABLE_ENTITY,
-        Some(new) => match control.sign_up(new, address).await {
+        Some(new) => match control.sign_up(new, &origin).await {
             Ok((account, tenant)) => {
                 visitor.sign_in(&control, &account).await?;
                 let home = TenantLinks::new(tenant.slug.as_str()).home().to_owned();
@@ -55,11 +56,7 @@ pub async fn submit(
 
 /// What was typed as a new account, or a sentence at each field that is not right.
 fn check(input: &SignUpInput, form: &mut SignUpForm) -> Option<NewAccount> {
-    let email = Email::parse(&input.email)
-        .map_err(|_| form.email.reject("Type an email address, like ada@example.com."))
-        .ok();
-    let password =
-        Password::new(input.password.reveal()).map_err(|reason| form.password.reject(sentence(&reason))).ok();
+    let person = check_person(input, form);
     let tenant_name = TenantName::parse(&input.tenant_name)
         .map_err(|reason| form.tenant_name.reject(reason.to_string()))
         .ok();
@@ -73,16 +70,22 @@ fn check(input: &SignUpInput, form: &mut SignUpForm) -> Option<NewAccount> {
     } else {
         Slug::parse_new(&input.tenant_slug).map_err(|reason| form.tenant_slug.reject(reason.to_string())).ok()
     };
-    Some(NewAccount {
-        email: email?,
-        password: password?,
-        tenant_name: tenant_name?,
-        tenant_slug: tenant_slug?,
-    })
+    let (email, password) = person?;
+    Some(NewAccount { email, password, tenant_name: tenant_name?, tenant_slug: tenant_slug? })
+}
+
+/// The part of the form that is about the person.
+pub(super) fn check_person(input: &SignUpInput, form: &mut SignUpForm) -> Option<(Email, Password)> {
+    let email = Email::parse(&input.email)
+        .map_err(|_| form.email.reject("Type an email address, like ada@example.com."))
+        .ok();
+    let password =
+        Password::new(input.password.reveal()).map_err(|reason| form.password.reject(sentence(&reason))).ok();
+    email.zip(password)
 }
 
 /// Put what the use case answered where the person sees it; what is not theirs to mend is an error page.
-fn reject(error: SignUpError, form: &mut SignUpForm) -> Result<StatusCode, PageError> {
+pub(super) fn reject(error: SignUpError, form: &mut SignUpForm) -> Result<StatusCode, PageError> {
     match error {
         SignUpError::EmailTaken => {
             form.email.reject("There is an account with this email address. Sign in instead.");

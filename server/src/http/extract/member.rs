@@ -1,6 +1,6 @@
 //! Members of a tenant, and what their role lets them do with it and its apps.
 //!
-//! `TenantMember` → `TenantDeveloper` → `TenantAdmin` for a tenant's pages (`/d/{tenant}/…`), `AppViewer` →
+//! `TenantMember` → `TenantDeveloper` → `TenantAdmin` → `TenantOwner` for a tenant's pages (`/d/{tenant}/…`), `AppViewer` →
 //! `AppDeveloper` → `AppAdmin` for an app's (`/d/{tenant}/{app}/…`). Another tenant's thing is not found, in the same
 //! words as a thing that never was; one's own that the role does not allow is refused.
 
@@ -17,7 +17,8 @@ use crate::{
     control::{
         ControlPlane,
         apps::{App, AppState},
-        members::{MemberAdmin, Role},
+        members::MemberAdmin,
+        roles::Role,
         slugs::Slug,
         tenants::Tenant,
     },
@@ -40,6 +41,10 @@ pub struct TenantDeveloper(TenantMember);
 /// A member who may at least manage members.
 #[derive(Debug, Clone)]
 pub struct TenantAdmin(TenantMember);
+
+/// A member who may do everything with the tenant.
+#[derive(Debug, Clone)]
+pub struct TenantOwner(TenantAdmin);
 
 /// A member who looks at the app that the URL names.
 #[derive(Debug, Clone)]
@@ -105,7 +110,19 @@ impl Deref for TenantAdmin {
     }
 }
 
+impl Deref for TenantOwner {
+    type Target = TenantAdmin;
+
+    fn deref(&self) -> &TenantAdmin {
+        &self.0
+    }
+}
+
 impl TenantAdmin {
+    fn must(self, needed: Role) -> Result<Self, PageError> {
+        self.0.must(needed).map(Self)
+    }
+
     /// As the one who changes memberships.
     pub fn member_admin(&self) -> MemberAdmin<'_> {
         MemberAdmin { tenant: &self.tenant, actor: self.actor(), role: self.role }
@@ -234,6 +251,7 @@ impl AppViewer {
 at_least! {
     TenantDeveloper(TenantMember) needs Developer, by must;
     TenantAdmin(TenantMember) needs Admin, by must;
+    TenantOwner(TenantAdmin) needs Owner, by must;
     AppDeveloper(AppViewer) needs Developer, by member_must;
     AppAdmin(AppViewer) needs Admin, by member_must;
 }

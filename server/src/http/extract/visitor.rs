@@ -3,8 +3,6 @@
 //! The levels build on each other, and each has private fields, so that holding one proves the check:
 //! [`Visitor`] (anybody) → [`SignedIn`] → [`TenantMember`](super::member::TenantMember) → an app's.
 
-use std::net::IpAddr;
-
 use axum::{
     extract::{FromRef, FromRequestParts},
     http::{HeaderMap, Method, header, request::Parts},
@@ -17,10 +15,16 @@ use syncline_web::{
 use time::Duration;
 use tower_sessions::{Expiry, Session};
 
-use super::{client::ClientAddress, form};
+use super::form;
 use crate::{
     auth::secret_token::PlainToken,
-    control::{ControlPlane, accounts::Account, audit::Actor, sessions::ACCOUNT_MEMBER},
+    control::{
+        ControlPlane,
+        accounts::Account,
+        audit::Actor,
+        security_events::Origin,
+        sessions::{ACCOUNT_MEMBER, PENDING_ACCOUNT_MEMBER},
+    },
     http::{error::ApiError, page_error::PageError},
     ids::AccountId,
 };
@@ -31,6 +35,8 @@ const NOTICE_MEMBER: &str = "notice";
 
 /// How long a sign-in form may lie open. Whoever never signs in leaves nothing behind for longer.
 const ANONYMOUS_LIFETIME: Duration = Duration::hours(4);
+/// How long a person may look for the code of their second factor.
+const PENDING_LIFETIME: Duration = Duration::minutes(10);
 
 /// Anybody with a browser. Has a session only once something had to be remembered.
 #[derive(Debug, Clone)]
@@ -46,7 +52,7 @@ pub struct Visitor {
 pub struct SignedIn {
     session: Session,
     account: Account,
-    address: Option<IpAddr>,
+    origin: Origin,
     csrf: Csrf,
     notice: Option<Notice>,
     now: time::OffsetDateTime,
@@ -87,9 +93,28 @@ impl Visitor {
     /// form token.
     pub async fn sign_in(&self, control: &ControlPlane, account: &Account) -> Result<(), PageError> {
         self.session.cycle_id().await?;
+        self.session.remove::<AccountId>(PENDING_ACCOUNT_MEMBER).await?;
         self.session.insert(ACCOUNT_MEMBER, account.account_id).await?;
         self.session.insert(CSRF_MEMBER, new_csrf(control).as_str()).await?;
         Ok(())
+    }
+
+    /// Remember that the password of `account` was right and its second factor is still to come. Nobody is signed in by
+    /// it.
+    pub async fn wait_for_code(&self, control: &ControlPlane, account: &Account) -> Result<(), PageError> {
+        self.session.cycle_id().await?;
+        self.session.set_expiry(Some(Expiry::OnInactivity(PENDING_LIFETIME)));
+        self.session.insert(PENDING_ACCOUNT_MEMBER, account.account_id).await?;
+        self.session.insert(CSRF_MEMBER, new_csrf(control).as_str()).await?;
+        Ok(())
+    }
+
+    /// The account whose second factor is still to come.
+    pub async fn waiting_for_code(&self, control: &ControlPlane) -> Result<Option<Account>, PageError> {
+        match self.session.get::<AccountId>(PENDING_ACCOUNT_MEMBER).await? {
+            Some(id) => Ok(control.account(id).await?),
+            None => Ok(None),
+        }
     }
 
     /// End the session, whoever's it is.
@@ -105,12 +130,17 @@ impl SignedIn {
 
     /// The person as the one who does something, from where they are.
     pub fn actor(&self) -> Actor {
-        self.account.actor().at(self.address)
+        self.account.actor().at(self.origin.address)
     }
 
-    /// Where the request comes from.
-    pub fn address(&self) -> Option<IpAddr> {
-        self.address
+    /// From where the person acts.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// End this session.
+    pub async fn end(&self) -> Result<(), PageError> {
+        Ok(self.session.flush().await?)
     }
 
     /// This session's id, for "end all others".
@@ -179,8 +209,11 @@ where
             KeptNotice::Done(text) => Notice::Done(text),
             KeptNotice::Failed(text) => Notice::Failed(text),
         });
-        let Ok(ClientAddress(address)) = ClientAddress::from_request_parts(parts, state).await;
-        Ok(Self { session: visitor.session, account, address, csrf, notice, now: control.now() })
+        let Ok(origin) = Origin::from_request_parts(parts, state).await;
+        if let Some(id) = visitor.session.id() {
+            control.note_session_use(&id, origin.clone());
+        }
+        Ok(Self { session: visitor.session, account, origin, csrf, notice, now: control.now() })
     }
 }
 

@@ -27,6 +27,7 @@
 #[allow(dead_code, reason = "a person can do more than tests need so far")]
 mod harness;
 mod overview;
+mod people;
 mod whole_path;
 
 use crate::support::app::TestApp;

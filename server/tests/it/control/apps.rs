@@ -71,7 +71,8 @@ async fn deleting_an_app_takes_its_name_and_leaves_nothing() {
     let (gone, never) = (ask().await, notes.call(Method::GET, "../nothing/api/keys", "x", None).await);
     assert_eq!((gone.status, &gone.text), (StatusCode::NOT_FOUND, &never.text));
     // Its end is on record, and its address is free.
-    let actions: Vec<_> = control.audit_entries(notes.owner.tenant.tenant_id, None, 2).await.unwrap();
+    let actions: Vec<_> =
+        control.audit_entries(notes.owner.tenant.tenant_id, &Default::default(), None, 2).await.unwrap();
     assert_eq!(
         actions.iter().map(|entry| entry.action.as_str()).collect::<Vec<_>>(),
         ["app.deleted", "app.deletion_begun"]
@@ -183,6 +184,11 @@ async fn the_audit_log_cannot_be_rewritten() {
     assert!(sqlx::query("update platform.audit set actor_label = 'x'").execute(&pool).await.is_err());
     assert!(sqlx::query("delete from platform.audit").execute(&pool).await.is_err());
     sqlx::query("delete from platform.tenant").execute(&pool).await.unwrap();
-    let left = app.state().control.audit_entries(owner.tenant.tenant_id, None, 10).await.unwrap();
+    let left = app
+        .state()
+        .control
+        .audit_entries(owner.tenant.tenant_id, &Default::default(), None, 10)
+        .await
+        .unwrap();
     assert!(left.is_empty());
 }

@@ -226,3 +226,88 @@ async fn looking_at_pages_writes_no_session_and_strangers_leave_none_for_long() 
     assert_eq!(app.state().control.remove_expired_sessions().await.unwrap(), 1, "the stranger's");
     assert_eq!(browser.get("/account").await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn sessions_are_listed_and_ended() {
+    let app = TestApp::start().await;
+    app.tenant("acme").await;
+    let (mut here, mut there, mut third) = (app.browser(), app.browser(), app.browser());
+    for browser in [&mut here, &mut there, &mut third] {
+        browser.sign_in("owner@acme.example").await.location();
+        browser.get("/account").await;
+    }
+    let page = here.get("/account").await;
+    assert_eq!(page.texts("#sessions tbody tr").len(), 3, "{}", page.html);
+    assert!(page.texts("#sessions td[data-label=Address]").iter().all(|address| address == "127.0.0.1"));
+    assert_eq!(page.texts("#sessions form[action$='/end']").len(), 2, "not this one");
+    // Nobody ends another person's.
+    app.tenant("eves").await;
+    let mut eve = app.browser();
+    eve.sign_in("owner@eves.example").await.location();
+    let handle = page.attribute("#sessions form[action$='/end']", "action").unwrap();
+    let csrf = [("csrf_token".to_owned(), eve.get("/account").await.csrf())];
+    assert_eq!(eve.post(&handle, &csrf).await.status, StatusCode::NOT_FOUND);
+
+    here.submit("/account", &handle, &[]).await.location();
+    let ended = [there.get("/account").await.status, third.get("/account").await.status];
+    assert_eq!(ended.iter().filter(|status| status.is_redirection()).count(), 1, "{ended:?}");
+    here.submit("/account", "/account/sessions/end-others", &[]).await.location();
+    assert!(there.get("/account").await.status.is_redirection());
+    assert!(third.get("/account").await.status.is_redirection());
+    let events = here.get("/account").await.texts("#events th");
+    assert!(events.contains(&"All other sessions were ended".to_owned()), "{events:?}");
+}
+
+#[tokio::test]
+async fn an_account_is_deleted_unless_an_organisation_would_be_nobodys() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let bob = app.member(&acme, "bobs", syncline::control::roles::Role::Developer).await;
+    let mut browser = app.browser();
+    browser.sign_in(&bob.owner.email).await.location();
+    let path = "/account/delete";
+    let mut typed = async |password: &str, confirmation: &str| {
+        browser
+            .submit("/account", path, &[("delete_password", password), ("confirmation", confirmation)])
+            .await
+    };
+    assert_eq!(
+        typed("wrong password", "owner@bobs.example").await.error_at("delete_password"),
+        "This is not your password."
+    );
+    assert!(typed(PASSWORD, "bob").await.error_at("confirmation").contains("owner@bobs.example"));
+    let page = typed(PASSWORD, "owner@bobs.example").await;
+    assert!(page.text("#delete [role=alert]").contains("only owner of Tenant bobs"), "{}", page.html);
+
+    let control = &app.state().control;
+    control.delete_tenant(&bob.owner, &Default::default(), &bob.tenant, "Tenant bobs").await.unwrap();
+    assert_eq!(typed(PASSWORD, "Owner@Bobs.example").await.location(), "/");
+    assert!(browser.get("/account").await.location().starts_with("/sign-in"));
+    assert_eq!(browser.sign_in("owner@bobs.example").await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(control.members(acme.tenant.tenant_id).await.unwrap().len(), 1);
+    let mut owner = app.browser();
+    owner.sign_in("owner@acme.example").await.location();
+    let log = owner.get("/d/acme/audit?action=member.left").await;
+    assert_eq!(log.texts("td[data-label=To]"), ["owner@bobs.example"]);
+}
+
+#[tokio::test]
+async fn asking_which_addresses_have_accounts_is_slowed_down() {
+    let app = TestApp::start().await;
+    app.tenant("acme").await;
+    let mut browser = app.browser();
+    let fields = [
+        ("email", "owner@acme.example"),
+        ("password", PASSWORD),
+        ("tenant_name", "x"),
+        ("tenant_slug", "another"),
+    ];
+    for _ in 0..20 {
+        let page = browser.submit("/sign-up", "/sign-up", &fields).await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    let page = browser.submit("/sign-up", "/sign-up", &fields).await;
+    assert_eq!(page.status, StatusCode::TOO_MANY_REQUESTS);
+    // Signing in from there goes on.
+    browser.sign_in("owner@acme.example").await.location();
+}

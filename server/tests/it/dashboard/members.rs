@@ -1,11 +1,8 @@
-//! Members and their roles, and the audit log that tells what they did.
+//! Members and their roles, and what becomes of an organisation.
 
 use reqwest::StatusCode;
 use syncline::{
-    control::{
-        accounts::Account,
-        members::{MemberAdmin, Role},
-    },
+    control::{accounts::Account, members::MemberAdmin, roles::Role},
     tables::spec::WireProfile,
 };
 
@@ -18,58 +15,130 @@ const MEMBERS: &str = "/d/acme/members";
 
 /// A browser of somebody who has that role in `acme`.
 async fn member(app: &TestApp, acme: &TestTenant, slug: &str, role: Role) -> (TestTenant, Browser) {
-    let other = app.tenant(slug).await;
-    let by = MemberAdmin { tenant: &acme.tenant, actor: acme.owner.actor(), role: Role::Owner };
-    let email = syncline::control::accounts::Email::parse(&other.owner.email).unwrap();
-    app.state().control.add_member(&by, &email, role).await.unwrap();
+    let other = app.member(acme, slug, role).await;
     let mut browser = app.browser();
     browser.sign_in(&other.owner.email).await.location();
     (other, browser)
 }
 
 #[tokio::test]
-async fn a_member_is_added_changed_and_removed() {
+async fn a_role_that_is_changed_or_taken_away_counts_at_once() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
-    let bob = app.tenant("bobs").await;
     let mut owner = app.browser();
     owner.sign_in(&acme.owner.email).await.location();
-    let answer = owner.submit(MEMBERS, MEMBERS, &[("email", "OWNER@bobs.example"), ("role", "viewer")]).await;
-    assert_eq!(answer.location(), MEMBERS);
-
-    let mut browser = app.browser();
-    browser.sign_in(&bob.owner.email).await.location();
-    assert_eq!(browser.get("/d/acme").await.status, StatusCode::OK);
-    // Two organisations now: a choice of them.
+    let (bob, mut browser) = member(&app, &acme, "bobs", Role::Developer).await;
+    // Two organisations: a choice of them.
     let choice = browser.get("/d").await;
     assert!(choice.html.contains("Tenant acme") && choice.html.contains("Tenant bobs"), "{}", choice.html);
 
+    // A form that lies open while the role goes is refused.
+    let form = browser.get("/d/acme/apps/new").await;
+    assert_eq!(form.status, StatusCode::OK);
+    let values = form.form("/d/acme/apps/new");
     let change = format!("{MEMBERS}/{}/role", bob.owner.account_id);
-    assert_eq!(browser.get("/d/acme/apps/new").await.status, StatusCode::FORBIDDEN);
-    owner.submit(MEMBERS, &change, &[("role", "developer")]).await.location();
-    assert_eq!(browser.get("/d/acme/apps/new").await.status, StatusCode::OK);
+    owner.submit(MEMBERS, &change, &[("role", "viewer")]).await.location();
+    assert_eq!(browser.post("/d/acme/apps/new", &values).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(browser.get("/d/acme").await.status, StatusCode::OK);
 
     let remove = format!("{MEMBERS}/{}/remove", bob.owner.account_id);
     owner.submit(MEMBERS, &remove, &[]).await.location();
     assert_eq!(browser.get("/d/acme").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(browser.post("/d/acme/leave", &values).await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn the_form_says_what_is_wrong() {
+async fn every_member_may_leave_but_the_last_owner() {
     let app = TestApp::start().await;
     let acme = app.tenant("acme").await;
+    let (_, mut viewer) = member(&app, &acme, "bobs", Role::Viewer).await;
+    assert_eq!(viewer.submit(MEMBERS, "/d/acme/leave", &[]).await.location(), "/d");
+    assert_eq!(viewer.get("/d/acme").await.status, StatusCode::NOT_FOUND);
+
     let mut owner = app.browser();
     owner.sign_in(&acme.owner.email).await.location();
-    for (email, role, field, says) in [
-        ("nobody@example.com", "viewer", "email", "Ask the person to sign up first"),
-        ("nobody", "viewer", "email", "Type an email address"),
-        ("owner@acme.example", "viewer", "email", "This account is a member already."),
-        ("nobody@example.com", "king", "role", "Choose a role."),
-    ] {
-        let page = owner.submit(MEMBERS, MEMBERS, &[("email", email), ("role", role)]).await;
-        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
-        assert!(page.error_at(field).contains(says), "{email} {role}: {}", page.html);
-    }
+    let page = owner.get(MEMBERS).await;
+    assert!(page.html.contains("You are the only owner"), "{}", page.html);
+    let csrf = [("csrf_token".to_owned(), page.csrf())];
+    let answer = owner.post("/d/acme/leave", &csrf).await;
+    assert!(owner.follow(&answer).await.text("[role=alert]").contains("at least one owner"));
+    let log = owner.get("/d/acme/audit?action=member.left").await;
+    assert_eq!(log.texts("td[data-label=To]"), ["owner@bobs.example"]);
+    assert!(log.text("td[data-label=Who]").contains("127.0.0.1"), "{}", log.html);
+}
+
+#[tokio::test]
+async fn an_owner_hands_the_ownership_over() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    let (bob, mut heir) = member(&app, &acme, "bobs", Role::Developer).await;
+    let (_, mut admin) = member(&app, &acme, "eves", Role::Admin).await;
+    let transfer = format!("{MEMBERS}/{}/transfer", bob.owner.account_id);
+    let csrf = [("csrf_token".to_owned(), admin.get(MEMBERS).await.csrf())];
+    assert_eq!(admin.post(&transfer, &csrf).await.status, StatusCode::FORBIDDEN);
+
+    let mut owner = app.browser();
+    owner.sign_in(&acme.owner.email).await.location();
+    owner.submit(MEMBERS, &transfer, &[]).await.location();
+    let roles: Vec<_> = app.state().control.members(acme.tenant.tenant_id).await.unwrap();
+    let roles: Vec<_> = roles.iter().map(|member| (member.email.as_str(), member.role)).collect();
+    assert_eq!(roles[0], ("owner@bobs.example", Role::Owner));
+    assert!(roles.contains(&("owner@acme.example", Role::Admin)), "{roles:?}");
+    // Once: the former owner may not do it again.
+    let csrf = [("csrf_token".to_owned(), owner.get(MEMBERS).await.csrf())];
+    assert_eq!(owner.post(&transfer, &csrf).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(heir.get("/d/acme/settings").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_members_page_shows_what_each_role_may_do() {
+    let app = TestApp::start().await;
+    app.tenant("acme").await;
+    let mut owner = app.browser();
+    owner.sign_in("owner@acme.example").await.location();
+    let page = owner.get(MEMBERS).await;
+    let abilities = page.texts(".abilities tbody th");
+    assert_eq!(abilities.len(), syncline::http::abilities::ABILITIES.len());
+    // Owner, admin, developer, viewer.
+    let row = abilities.iter().position(|does| does == "Create apps").unwrap();
+    let cells = page.texts(".abilities tbody td");
+    let said: Vec<bool> = cells[row * 4..row * 4 + 4].iter().map(|cell| cell.contains("yes")).collect();
+    assert_eq!(said, [true, true, true, false]);
+}
+
+#[tokio::test]
+async fn an_organisation_is_renamed_and_deleted() {
+    let app = TestApp::start().await;
+    let notes = app.create_app(WireProfile::Strings, "").await;
+    let (_, mut admin) = member(&app, &notes.owner, "bobs", Role::Admin).await;
+    const SETTINGS: &str = "/d/acme/settings";
+    let page = admin.submit(SETTINGS, SETTINGS, &[("name", " ")]).await;
+    assert_eq!(
+        (page.status, page.error_at("name")),
+        (StatusCode::UNPROCESSABLE_ENTITY, "Give it a name.".into())
+    );
+    admin.submit(SETTINGS, SETTINGS, &[("name", "Acme & Söhne")]).await.location();
+    let page = admin.get(SETTINGS).await;
+    assert!(
+        page.html.contains("Acme &#38; Söhne") && !page.html.contains("settings/delete"),
+        "{}",
+        page.html
+    );
+
+    let mut owner = app.browser();
+    owner.sign_in("owner@acme.example").await.location();
+    const DELETE: &str = "/d/acme/settings/delete";
+    let csrf = ("csrf_token".to_owned(), owner.get(SETTINGS).await.csrf());
+    let typed = |name: &str| [csrf.clone(), ("confirmation".to_owned(), name.to_owned())];
+    assert_eq!(owner.post(DELETE, &typed("Acme & Söhne")).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let control = &app.state().control;
+    control.delete_app(&notes.owner.owner.actor(), &notes.app, &notes.app.name).await.unwrap();
+    let page = owner.submit(SETTINGS, DELETE, &[("confirmation", "Acme")]).await;
+    assert!(page.error_at("confirmation").contains("Acme & Söhne"), "{}", page.html);
+    let answer = owner.submit(SETTINGS, DELETE, &[("confirmation", "Acme & Söhne")]).await;
+    assert_eq!(answer.location(), "/d");
+    assert_eq!(admin.get("/d/acme").await.status, StatusCode::NOT_FOUND);
+    assert!(owner.get("/account").await.html.contains("An organisation was deleted"));
 }
 
 #[tokio::test]
@@ -83,7 +152,7 @@ async fn a_tenant_keeps_an_owner_and_only_owners_touch_owners() {
     let says =
         async |outcome: Result<(), syncline::control::members::MemberError>| outcome.unwrap_err().to_string();
     let (ada, bob) = (acme.owner.account_id, bob.owner.account_id);
-    let last = "a tenant needs at least one owner";
+    let last = "a tenant needs at least one owner; transfer the ownership first";
     assert_eq!(says(control.remove_member(&by_owner, ada).await).await, last);
     assert_eq!(says(control.change_role(&by_owner, ada, Role::Viewer).await).await, last);
     let owners = "only an owner may make, change or remove an owner";
@@ -125,7 +194,7 @@ async fn each_role_may_do_what_it_says_and_no_more() {
     let notes = app.create_app(WireProfile::Strings, "").await;
     let acme = &notes.owner;
     let (ok, no) = (StatusCode::OK, StatusCode::FORBIDDEN);
-    for (slug, role, keys, add_member, delete) in [
+    for (slug, role, keys, invite, delete) in [
         ("viewers", Role::Viewer, no, no, no),
         ("developers", Role::Developer, StatusCode::UNPROCESSABLE_ENTITY, no, no),
         (
@@ -141,7 +210,7 @@ async fn each_role_may_do_what_it_says_and_no_more() {
         assert_eq!(page.status, ok, "{role}");
         let csrf = vec![("csrf_token".to_owned(), page.csrf())];
         assert_eq!(browser.post("/d/acme/notes/keys", &csrf).await.status, keys, "{role} keys");
-        assert_eq!(browser.post(MEMBERS, &csrf).await.status, add_member, "{role} members");
+        assert_eq!(browser.post("/d/acme/invitations", &csrf).await.status, invite, "{role} invitations");
         assert_eq!(
             browser.post("/d/acme/notes/settings/delete", &csrf).await.status,
             delete,
@@ -150,37 +219,4 @@ async fn each_role_may_do_what_it_says_and_no_more() {
         let offered = page.texts("form[action*='settings/delete']").len();
         assert_eq!(offered, usize::from(role >= Role::Admin), "{role}");
     }
-}
-
-#[tokio::test]
-async fn the_audit_log_tells_who_did_what_page_by_page() {
-    let app = TestApp::start().await;
-    let notes = app.create_app(WireProfile::Strings, "create table t (id text primary key not null);").await;
-    let mut owner = app.browser();
-    owner.sign_in("owner@acme.example").await.location();
-    let page = owner.get("/d/acme/audit").await;
-    let actions = page.texts("td[data-label=What]");
-    assert_eq!(
-        actions,
-        ["api_key.issued", "api_key.issued", "schema.published", "app.created", "tenant.created"]
-    );
-    assert!(page.texts("td[data-label=Who]").iter().all(|who| who == "owner@acme.example"));
-    assert!(!page.html.contains(&notes.secret_key));
-
-    for number in 0..60 {
-        let key = syncline::control::api_keys::NewApiKey::unrestricted(
-            syncline::control::api_keys::KeyKind::Publishable,
-            &format!("key {number}"),
-        );
-        let actor = notes.owner.owner.actor();
-        app.state().control.issue_api_key(&actor, &notes.app, key.unwrap()).await.unwrap();
-    }
-    let first = owner.get("/d/acme/audit").await;
-    assert_eq!(first.texts("td[data-label=What]").len(), 50);
-    let next = first.attribute("tr.more a", "href").unwrap();
-    // As htmx fetches it: rows alone.
-    let rest = owner.get_part(&next).await;
-    assert!(!rest.html.contains("<html") && rest.html.contains("tenant.created"), "{}", rest.html);
-    assert_eq!(rest.html.matches("data-label=\"What\"").count(), 15);
-    assert_eq!(owner.get("/d/acme/audit?before=nonsense").await.status, StatusCode::OK);
 }

@@ -2,6 +2,9 @@
 
 mod accounts;
 mod apps;
+mod audit;
 mod data;
+mod invitations;
 mod members;
 mod overview;
+mod second_factor;

@@ -86,13 +86,14 @@ fn routes_of_call(call: &str) -> Vec<Route> {
 }
 
 /// Everything that is stored, as one number a table: what a request that is refused must not change. Sessions, what
-/// keys were last used for, what is known of devices and what is counted are no such thing.
+/// keys were last used for, what people are told of their sign-ins, what is known of devices and what is counted are no
+/// such thing.
 async fn fingerprint(pool: &PgPool) -> Vec<(String, Option<String>)> {
     let tables: Vec<String> = sqlx::query_scalar(
         r"select format('%I.%I', schemaname, tablename)
           from pg_tables
           where (schemaname = 'platform' or schemaname like 'app\_%')
-              and tablename not in ('session', '_sync_device', '_sync_device_event', '_sync_rollup')
+              and tablename not in ('session', 'security_event', '_sync_device', '_sync_device_event', '_sync_rollup')
           order by 1",
     )
     .fetch_all(pool)
@@ -145,13 +146,18 @@ fn public_pages_are_these_and_no_others() {
     public.sort();
     let known = [
         "GET /",
+        "GET /invite/{token}",
+        "GET /invite/{token}/sign-up",
         "GET /livez",
         "GET /metrics",
         "GET /readyz",
         "GET /sign-in",
+        "GET /sign-in/code",
         "GET /sign-up",
         "GET /static/{*address}",
+        "POST /invite/{token}/sign-up",
         "POST /sign-in",
+        "POST /sign-in/code",
         "POST /sign-up",
     ];
     assert_eq!(public, known);

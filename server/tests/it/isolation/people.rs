@@ -2,7 +2,11 @@
 
 use reqwest::{Method, StatusCode};
 use sqlx::AssertSqlSafe;
-use syncline::ids::{ConflictId, RejectedWriteId};
+use syncline::{
+    control::{invitations::NewInvitation, members::MemberAdmin, roles::Role},
+    http::abilities,
+    ids::{ConflictId, RejectedWriteId},
+};
 
 use super::{Neighbours, Route, devices::open, fingerprint, routes_of};
 use crate::support::browser::{Browser, Page};
@@ -10,25 +14,13 @@ use crate::support::browser::{Browser, Page};
 /// Roles in the order of what they may do; the number is what [`needed`] answers.
 const ROLES: [&str; 4] = ["viewer", "developer", "admin", "owner"];
 
-/// The least role for a route, as a place in [`ROLES`]; None: any account, whatever it belongs to.
+/// The least role for a route, as a place in [`ROLES`]; None: any account, whatever it belongs to. It is declared in
+/// `http/abilities.rs`, and shown on the members page from there.
 fn needed(route: &Route) -> Option<usize> {
-    let post = route.method == Method::POST;
-    Some(match route.path.strip_prefix("/d/{tenant}") {
-        None => return None,
-        Some("" | "/audit") => 0,
-        Some("/apps/new") => 1,
-        Some("/members") => {
-            if post {
-                2
-            } else {
-                0
-            }
-        }
-        Some("/members/{account}/role" | "/members/{account}/remove") => 2,
-        Some("/{app}/settings/delete") => 2,
-        Some(path) if path.starts_with("/{app}") => usize::from(post),
-        Some(other) => panic!("this matrix does not know who may use {other}"),
-    })
+    let path = route.path.strip_prefix("/d/{tenant}")?;
+    let role = abilities::needed(route.method.as_str(), path);
+    let role = role.unwrap_or_else(|| panic!("no ability names {} {path}", route.method));
+    ROLES.iter().position(|name| *name == role.as_str())
 }
 
 /// People of acme in every role, and one who belongs elsewhere.
@@ -39,6 +31,9 @@ struct People {
     /// A member whom others may change or remove.
     spare_account: String,
     spare_key: String,
+    /// A pending invitation, and the secret part of its link.
+    invitation: String,
+    invitation_token: String,
     ids: AppIds,
 }
 
@@ -90,20 +85,21 @@ impl People {
         owner.sign_in("owner@acme.example").await;
         let mut members = Vec::new();
         for role in &ROLES[..3] {
-            let slug = format!("{role}-inc");
-            server.tenant(&slug).await;
-            let email = format!("owner@{slug}.example");
-            let fields = [("email", email.as_str()), ("role", *role)];
-            let added = owner.submit("/d/acme/members", "/d/acme/members", &fields).await;
-            assert!(added.status.is_redirection(), "{role}: {}", added.html);
+            let member = format!("{role}-inc");
+            let member = server.member(&neighbours.acme, &member, Role::parse(role).unwrap()).await;
             let mut browser = server.browser();
-            browser.sign_in(&email).await;
+            browser.sign_in(&member.owner.email).await;
             members.push(browser);
         }
         members.push(owner);
-        let spare = server.tenant("spare-inc").await;
-        let fields = [("email", "owner@spare-inc.example"), ("role", "viewer")];
-        members[3].submit("/d/acme/members", "/d/acme/members", &fields).await;
+        let spare = server.member(&neighbours.acme, "spare-inc", Role::Viewer).await;
+        let by = MemberAdmin {
+            tenant: &neighbours.acme.tenant,
+            actor: neighbours.acme.owner.actor(),
+            role: Role::Owner,
+        };
+        let invitation = NewInvitation::new(Role::Viewer, "spare", 7).unwrap();
+        let (invitation, invitation_token) = server.state().control.invite(&by, &invitation).await.unwrap();
         let key = syncline::control::api_keys::NewApiKey::unrestricted(
             syncline::control::api_keys::KeyKind::Secret,
             "spare",
@@ -119,6 +115,8 @@ impl People {
             ids,
             spare_account: spare.owner.account_id.to_string(),
             spare_key: issued.key.api_key_id.to_string(),
+            invitation: invitation.invitation_id.to_string(),
+            invitation_token: invitation_token.expose().to_owned(),
             neighbours,
             members,
             stranger,
@@ -132,6 +130,9 @@ impl People {
             .replace("{app}", app)
             .replace("{account}", &self.spare_account)
             .replace("{key}", &self.spare_key)
+            .replace("{invitation}", &self.invitation)
+            .replace("{token}", &self.invitation_token)
+            .replace("{session}", "00")
             .replace("{table}", "folders")
             .replace("{scope}", "alice")
             .replace("{source}", "somebody")
@@ -235,7 +236,10 @@ async fn a_member_does_what_the_role_allows_and_no_more() {
     assert_eq!(fingerprint(&pool).await, before, "somebody did what their role does not allow");
 
     // Those that take something away come last.
-    routes.sort_by_key(|route| route.path.ends_with("/remove") || route.path.ends_with("/revoke"));
+    let takes_away = ["/revoke", "/remove", "/transfer", "/leave"];
+    routes.sort_by_key(|route| {
+        takes_away.iter().position(|end| route.path.ends_with(end)).map_or(0, |at| at + 1)
+    });
     for route in &routes {
         let path = people.path(route, "acme", "notes");
         for (role, name) in ROLES.iter().enumerate().skip(needed(route).unwrap()) {
@@ -247,7 +251,9 @@ async fn a_member_does_what_the_role_allows_and_no_more() {
                 route.method,
                 page.html
             );
-            let gone_before = route.path.ends_with("/remove") && status == StatusCode::NOT_FOUND;
+            // Each takes it away from those who come after: the spare member, one's own membership.
+            let gone_before = ["/remove", "/transfer"].iter().any(|end| route.path.ends_with(end))
+                && status == StatusCode::NOT_FOUND;
             assert!(status != StatusCode::NOT_FOUND || gone_before, "a {name}: {} {path}", route.method);
             assert!(
                 !page.status.is_redirection() || !page.location().starts_with("/sign-in"),

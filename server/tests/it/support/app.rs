@@ -16,6 +16,10 @@ use syncline::{
             App,
             life::{LogicalSchema, NewApp},
         },
+        invitations::NewInvitation,
+        members::MemberAdmin,
+        roles::Role,
+        security_events::Origin,
         slugs::Slug,
         tenants::{AppName, Tenant, TenantName},
     },
@@ -137,8 +141,19 @@ impl TestApp {
             tenant_name: TenantName::parse(&format!("Tenant {slug}")).unwrap(),
             tenant_slug: Slug::parse_new(slug).unwrap(),
         };
-        let (owner, tenant) = self.state().control.sign_up(new, None).await.unwrap();
+        let (owner, tenant) = self.state().control.sign_up(new, &Origin::default()).await.unwrap();
         TestTenant { tenant, owner }
+    }
+
+    /// The owner of a new tenant of that slug, who also joins `tenant` in that role, by an invitation of its owner's.
+    pub(crate) async fn member(&self, tenant: &TestTenant, slug: &str, role: Role) -> TestTenant {
+        let other = self.tenant(slug).await;
+        let control = &self.state().control;
+        let by = MemberAdmin { tenant: &tenant.tenant, actor: tenant.owner.actor(), role: Role::Owner };
+        let new = NewInvitation::new(role, &other.owner.email, 7).unwrap();
+        let (_, token) = control.invite(&by, &new).await.unwrap();
+        control.accept_invitation(&other.owner, &other.owner.actor(), &token).await.unwrap();
+        other
     }
 
     /// An app of a new tenant `acme`, of that profile and logical schema `main`, with the tables of `ddl` (may be empty).

@@ -106,7 +106,7 @@ pub(crate) async fn app_for_devices_on(server: &RealServer, profile: Profile) ->
         tenant_name: TenantName::parse("Acme").unwrap(),
         tenant_slug: Slug::parse_new("acme").unwrap(),
     };
-    let (_, tenant) = node.control.sign_up(account, None).await.unwrap();
+    let (_, tenant) = node.control.sign_up(account, &Default::default()).await.unwrap();
     let new = NewApp {
         name: AppName::parse("Notes").unwrap(),
         slug: Slug::parse_new("notes").unwrap(),
