@@ -74,6 +74,10 @@ actions! {
     ApiKeyIssued = "api_key.issued",
     ApiKeyRevoked = "api_key.revoked",
     EndUserAuthChanged = "end_user_auth.changed",
+    RowRestored = "row.restored",
+    BundleUndone = "bundle.undone",
+    ConflictSettled = "conflict.settled",
+    RejectedWriteStateChanged = "rejected_write.state_changed",
 }
 
 impl Action {

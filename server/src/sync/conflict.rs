@@ -5,13 +5,13 @@ mod settle;
 
 use std::collections::HashMap;
 
-use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 pub use self::settle::DeviceProgress;
 use super::{
     Engine, SyncCaller,
     keys::RowOp,
+    live_rows,
     payload::{
         self,
         json::{JsonRow, Payload, Value},
@@ -21,12 +21,7 @@ use super::{
 use crate::{
     ids::{ConflictId, ScopeId},
     ops::database::{AppTx, in_schema},
-    tables::{
-        catalog::{AppCatalog, CatalogTable},
-        ident::SCOPE_COLUMN,
-        payload_sql::{self, RowSource},
-        spec::KeyKind,
-    },
+    tables::catalog::AppCatalog,
 };
 
 /// The first row of a push that lost, as the wire tells it.
@@ -117,12 +112,8 @@ impl Meeting {
         let mut server: HashMap<(i32, String), String> = HashMap::new();
         for (table_no, keys) in keys {
             let table = app.table_no(table_no).expect("BUG: a meeting in an unknown table");
-            let found: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(rows_sql(app, table)))
-                .bind(scope)
-                .bind(keys)
-                .fetch_all(&mut **tx)
-                .await?;
-            server.extend(found.into_iter().map(|(key, payload)| ((table_no, key), payload)));
+            let found = live_rows::by_keys(tx, app, table, scope, (keys, i64::MAX)).await?;
+            server.extend(found.into_iter().filter_map(|row| Some(((table_no, row.key), row.payload?))));
         }
         for meeting in &mut meetings {
             meeting.server_payload = server.remove(&(meeting.table_no, meeting.key.clone()));
@@ -186,24 +177,6 @@ impl ConflictAt {
             })
             .collect()
     }
-}
-
-/// The rows of a table by their keys: `$1` is the scope, `$2` the keys.
-fn rows_sql(app: &AppCatalog, table: &CatalogTable) -> String {
-    let row = RowSource { schema: &app.schema, alias: "r", profile: app.profile };
-    let key_type = match table.key().kind {
-        KeyKind::Uuid => "uuid",
-        KeyKind::Text => "text",
-    };
-    format!(
-        "select {key}, {payload}\nfrom {schema}.{table} as r\n\
-         where r.{SCOPE_COLUMN} = $1 and r.{key_column} = any ($2::text[]::{key_type}[])",
-        key = payload_sql::key_expression("r", table.key()),
-        payload = payload_sql::payload_expression(row, table.columns()),
-        schema = app.schema,
-        table = table.name().quoted(),
-        key_column = table.key().column.quoted(),
-    )
 }
 
 impl Engine {

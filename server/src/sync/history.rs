@@ -168,6 +168,7 @@ macro_rules! bundle_query {
     };
 }
 
+pub mod compare;
 pub mod recent;
 
 const BUNDLES: &str = bundle_query!(

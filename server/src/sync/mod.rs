@@ -13,6 +13,7 @@ pub mod gate;
 pub mod history;
 pub mod hub;
 pub mod keys;
+mod live_rows;
 pub mod overview;
 pub mod payload;
 pub mod pull;

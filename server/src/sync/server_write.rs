@@ -1,8 +1,11 @@
 //! Writes by the server itself: the dashboard, the management API, jobs. Each is a bundle like a device's, of a writer
-//! with a name of its own.
+//! with a name of its own. What a write would do can be looked at first ([`preview`]), and then be done exactly so.
+
+pub mod preview;
 
 use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
+use self::preview::PreviewToken;
 use super::{
     CommitEvent, Engine,
     apply::{self, WriteRow},
@@ -70,6 +73,9 @@ pub enum ServerWriteError {
     Constraint(Box<Refusal>),
     #[error("the write changes nothing")]
     NoEffect,
+    /// Only of a write that was looked at before: it would do something else now.
+    #[error("the rows have changed since the write was looked at")]
+    PreviewOutdated,
     #[error("other writes are in the way")]
     Busy,
     #[error("the write failed")]
@@ -97,6 +103,17 @@ enum Failed {
     TryAgain,
 }
 
+/// A write on its way.
+#[derive(Debug)]
+struct Write {
+    app: Arc<AppCatalog>,
+    scope: ScopeId,
+    writer: ServerWriter,
+    rows: Vec<ServerRow>,
+    /// What somebody has looked at and agreed to.
+    expected: Option<PreviewToken>,
+}
+
 impl Engine {
     /// Write rows to a scope as one bundle, and tell watchers. An uninitialized scope is initialized by it.
     ///
@@ -108,32 +125,46 @@ impl Engine {
         writer: &ServerWriter,
         rows: Vec<ServerRow>,
     ) -> Result<WrittenBundle, ServerWriteError> {
-        check(app, &rows, self.limits.max_rows_per_bundle)?;
-        let (engine, app, scope, writer) = (self.clone(), Arc::clone(app), scope.clone(), writer.clone());
-        let write =
-            self.tasks.spawn(async move { engine.write_to_its_end(&app, &scope, &writer, &rows).await });
+        let (app, scope, writer) = (Arc::clone(app), scope.clone(), writer.clone());
+        self.spawn_write(Write { app, scope, writer, rows, expected: None }).await
+    }
+
+    /// As [`Engine::write`], but only if it does what [`Engine::preview_write`] has shown: the same rows, cascades
+    /// among them, from the same versions. Otherwise nothing is written and the answer is
+    /// [`ServerWriteError::PreviewOutdated`], or the conflict of a row that names its base.
+    pub async fn write_as_previewed(
+        &self,
+        app: &Arc<AppCatalog>,
+        scope: &ScopeId,
+        writer: &ServerWriter,
+        rows: Vec<ServerRow>,
+        token: PreviewToken,
+    ) -> Result<WrittenBundle, ServerWriteError> {
+        let (app, scope, writer) = (Arc::clone(app), scope.clone(), writer.clone());
+        self.spawn_write(Write { app, scope, writer, rows, expected: Some(token) }).await
+    }
+
+    async fn spawn_write(&self, write: Write) -> Result<WrittenBundle, ServerWriteError> {
+        check(&write.app, &write.rows, self.limits.max_rows_per_bundle)?;
+        let engine = self.clone();
+        let write = self.tasks.spawn(async move { engine.write_to_its_end(&write).await });
         write.await.expect("BUG: a write panicked")
     }
 
-    async fn write_to_its_end(
-        &self,
-        app: &AppCatalog,
-        scope: &ScopeId,
-        writer: &ServerWriter,
-        rows: &[ServerRow],
-    ) -> Result<WrittenBundle, ServerWriteError> {
-        let turn = self.queues.turn(app.app, scope).await.map_err(|ScopeBusy| ServerWriteError::Busy)?;
+    async fn write_to_its_end(&self, write: &Write) -> Result<WrittenBundle, ServerWriteError> {
+        let turn = self.queues.turn(write.app.app, &write.scope).await;
+        let turn = turn.map_err(|ScopeBusy| ServerWriteError::Busy)?;
         for _ in 0..ATTEMPTS {
-            let written = match self.try_write(app, scope, writer, rows).await {
+            let written = match self.try_write(write).await {
                 Ok(written) => written,
                 Err(Failed::TryAgain) => continue,
                 Err(Failed::ForGood(error)) => return Err(error),
             };
             drop(turn);
             self.committed(CommitEvent {
-                app: app.app,
-                scope: scope.clone(),
-                source: writer.source.clone(),
+                app: write.app.app,
+                scope: write.scope.clone(),
+                source: write.writer.source.clone(),
                 source_bundle_id: written.source_bundle_id,
                 seq: written.bundle_seq,
             });
@@ -143,29 +174,18 @@ impl Engine {
         Err(ServerWriteError::Busy)
     }
 
-    async fn try_write(
-        &self,
-        app: &AppCatalog,
-        scope: &ScopeId,
-        writer: &ServerWriter,
-        rows: &[ServerRow],
-    ) -> Result<WrittenBundle, Failed> {
+    async fn try_write(&self, write: &Write) -> Result<WrittenBundle, Failed> {
+        let Write { app, scope, writer, rows, expected } = write;
         let judge = |error| WriteFailure::judge(app, None, error);
         let now = self.clock.now();
         let mut tx = self.apps.begin(&app.schema).await?;
-        let opened = open(&mut tx, app, scope, rows, now).await.map_err(judge)?;
-        if opened.outcome == "initializing" {
-            return Err(ServerWriteError::ScopeInitializing.into());
+        open(&mut tx, app, scope, rows, now).await?;
+        apply_rows(&mut tx, app, scope, rows).await?;
+        if let Some(expected) = expected
+            && preview::effects(&mut tx, app, scope).await?.token != *expected
+        {
+            return Err(ServerWriteError::PreviewOutdated.into());
         }
-        let conflicts = opened.conflicts();
-        if !conflicts.is_empty() {
-            let meetings =
-                conflicts.iter().filter_map(|at| Meeting::of_server_row(app, rows.get(at.ordinal)?, *at));
-            let meetings = Meeting::gather(&mut tx, app, scope, meetings.collect()).await?;
-            return Err(ServerWriteError::Conflict(Box::new(PushConflict::of_first(app, &meetings))).into());
-        }
-        let writes = rows.iter().filter_map(|row| write_row(app, row)).collect();
-        apply::apply(&mut tx, app, scope, writes).await?;
         let sealed: Sealed = sqlx::query_as(in_schema(
             &app.schema,
             "select bundle_seq, source_bundle_id, row_count, bundle_hash
@@ -192,8 +212,40 @@ impl Engine {
     }
 }
 
-/// Lock the scope and look for conflicts.
+/// Lock the scope and become its writer, unless a device is filling it or a row has another version than its base.
 async fn open(
+    tx: &mut AppTx,
+    app: &AppCatalog,
+    scope: &ScopeId,
+    rows: &[ServerRow],
+    now: time::OffsetDateTime,
+) -> Result<(), Failed> {
+    let opened = lock(tx, app, scope, rows, now).await;
+    let opened = opened.map_err(|error| WriteFailure::judge(app, None, error))?;
+    if opened.outcome == "initializing" {
+        return Err(ServerWriteError::ScopeInitializing.into());
+    }
+    let conflicts = opened.conflicts();
+    if conflicts.is_empty() {
+        return Ok(());
+    }
+    let meetings = conflicts.iter().filter_map(|at| Meeting::of_server_row(app, rows.get(at.ordinal)?, *at));
+    let meetings = Meeting::gather(tx, app, scope, meetings.collect()).await?;
+    Err(ServerWriteError::Conflict(Box::new(PushConflict::of_first(app, &meetings))).into())
+}
+
+async fn apply_rows(
+    tx: &mut AppTx,
+    app: &AppCatalog,
+    scope: &ScopeId,
+    rows: &[ServerRow],
+) -> Result<(), Failed> {
+    let writes = rows.iter().filter_map(|row| write_row(app, row)).collect();
+    Ok(apply::apply(tx, app, scope, writes).await?)
+}
+
+/// Lock the scope and look for conflicts.
+async fn lock(
     tx: &mut AppTx,
     app: &AppCatalog,
     scope: &ScopeId,

@@ -136,7 +136,7 @@ fn dynamic_sql_is_fenced() {
         "tables/inspect.rs",
         "tables/publish.rs",
         "sync/apply.rs",
-        "sync/conflict.rs",
+        "sync/live_rows.rs",
         "sync/snapshot/build.rs",
     ];
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

@@ -21,3 +21,4 @@ pub mod tables;
 pub mod tenants;
 pub mod users;
 pub mod values;
+pub mod write_preview;

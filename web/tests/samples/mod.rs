@@ -8,6 +8,7 @@ mod conflicts;
 mod control;
 mod overview;
 mod people;
+mod writes;
 
 use askama::Template;
 use syncline_web::{
@@ -36,7 +37,14 @@ pub struct Sample {
 
 /// Every page in every state.
 pub fn all() -> Vec<Sample> {
-    [overview::samples(), control::samples(), app::samples(), activity::samples(), conflicts::samples()]
+    [
+        overview::samples(),
+        control::samples(),
+        app::samples(),
+        activity::samples(),
+        conflicts::samples(),
+        writes::samples(),
+    ]
         .concat()
 }
 

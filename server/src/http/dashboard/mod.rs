@@ -19,6 +19,7 @@ pub mod overview;
 mod place;
 pub mod rejected_writes;
 pub mod schema;
+mod server_writes;
 pub mod second_factor;
 pub mod settings;
 mod shapes;

@@ -4,6 +4,7 @@ mod capabilities;
 mod committed_rows;
 mod connect;
 mod devices;
+mod preview_write;
 mod pull;
 mod push_at_once;
 mod push_commit;
