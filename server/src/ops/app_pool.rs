@@ -17,7 +17,7 @@ use std::{
 };
 
 use sqlx::{
-    AssertSqlSafe, Connection, Error, FromRow, PgConnection, PgPool, Postgres,
+    AssertSqlSafe, Connection, Error, FromRow, PgConnection, PgPool, Postgres, SqlSafeStr,
     postgres::{PgArguments, PgConnectOptions, PgRow},
     query::{Query, QueryAs},
 };
@@ -170,7 +170,14 @@ impl AppPool {
         self.begin_with(schema, "begin isolation level repeatable read").await
     }
 
-    async fn begin_with(&self, schema: &SchemaName, begin: &'static str) -> Result<AppTx, Error> {
+    /// Begin a READ COMMITTED transaction as the app's role that can change nothing and whose statements end after
+    /// `patience`.
+    pub async fn begin_reading(&self, schema: &SchemaName, patience: Duration) -> Result<AppTx, Error> {
+        let begin = format!("begin read only; set local statement_timeout = {}", patience.as_millis());
+        self.begin_with(schema, AssertSqlSafe(begin)).await
+    }
+
+    async fn begin_with(&self, schema: &SchemaName, begin: impl SqlSafeStr) -> Result<AppTx, Error> {
         let mut lease = Slots::lease(&self.slots, schema).await?;
         sqlx::raw_sql(begin).execute(lease.connection()).await?;
         Ok(AppTx { lease })

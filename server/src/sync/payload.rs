@@ -26,6 +26,7 @@ use super::{
 use crate::tables::{
     catalog::{AppCatalog, CatalogTable},
     ident::SCOPE_COLUMN,
+    spec::ColumnType,
 };
 
 /// The rows of a chunk that passed every check, as `_sync_push_stage` takes them: one entry a row in each list.
@@ -350,6 +351,11 @@ impl<'c> RowChecker<'c> {
         }
         Ok(chunk)
     }
+}
+
+/// Check a value that a person typed: as those of a [`ServerRow`] are checked.
+pub fn check_typed(ty: ColumnType, text: &str) -> Result<(), InvalidValue> {
+    value::check_typed(ty, text)
 }
 
 /// Check a row of the server's own; `is_new`: it is not in the same write already.

@@ -92,41 +92,6 @@ fn count_sql(app: &AppCatalog, table: &CatalogTable, of_scope: bool) -> String {
     )
 }
 
-/// A page of a table's rows, by scope and key, at most `limit`: those of one scope, or of all.
-pub async fn rows(
-    apps: &AppPool,
-    app: &AppCatalog,
-    table: &CatalogTable,
-    scope: Option<&ScopeId>,
-    after: Option<&RowCursor>,
-    limit: i64,
-) -> Result<Vec<BrowsedRow>, sqlx::Error> {
-    // The cursor may come from a link that somebody has edited.
-    let after = after.filter(|cursor| is_key(table, &cursor.key));
-    let key = format!("r.{}", table.key().column.quoted());
-    let mut conditions = Vec::new();
-    match (scope, after) {
-        (Some(_), Some(_)) => {
-            conditions.push(format!("r.{SCOPE_COLUMN} = $2 and {key} > $3{}", key_cast(table)))
-        }
-        (Some(_), None) => conditions.push(format!("r.{SCOPE_COLUMN} = $2")),
-        (None, Some(_)) => {
-            conditions.push(format!("(r.{SCOPE_COLUMN}, {key}) > ($2, $3{})", key_cast(table)));
-        }
-        (None, None) => {}
-    }
-    let sql = rows_sql(app, table, &conditions, &format!("order by r.{SCOPE_COLUMN}, {key} limit $1"));
-    let mut tx = apps.begin(&app.schema).await?;
-    let query = sqlx::query_as(AssertSqlSafe(sql)).persistent(false).bind(limit);
-    let query = match (scope, after) {
-        (Some(scope), Some(after)) => query.bind(scope).bind(&after.key),
-        (Some(scope), None) => query.bind(scope),
-        (None, Some(after)) => query.bind(&after.scope).bind(&after.key),
-        (None, None) => query,
-    };
-    query.fetch_all(&mut *tx).await
-}
-
 /// One row; None if there is none, or the key is none of this table's.
 pub async fn row(
     tx: &mut AppTx,
@@ -148,11 +113,8 @@ pub async fn row(
         .await
 }
 
-fn rows_sql(app: &AppCatalog, table: &CatalogTable, conditions: &[String], tail: &str) -> String {
-    let condition = match conditions {
-        [] => String::new(),
-        conditions => format!(" where {}", conditions.join(" and ")),
-    };
+pub(super) fn rows_sql(app: &AppCatalog, table: &CatalogTable, conditions: &[String], tail: &str) -> String {
+    let condition = where_clause(conditions);
     format!(
         "select n.scope, n.key, v.row_version, \
              case when octet_length(n.payload) <= {SHOWN_PAYLOAD_BYTES} then n.payload end as payload, \
@@ -172,14 +134,21 @@ fn rows_sql(app: &AppCatalog, table: &CatalogTable, conditions: &[String], tail:
     )
 }
 
-fn key_cast(table: &CatalogTable) -> &'static str {
+pub(super) fn where_clause(conditions: &[String]) -> String {
+    match conditions {
+        [] => String::new(),
+        conditions => format!(" where {}", conditions.join(" and ")),
+    }
+}
+
+pub(super) fn key_cast(table: &CatalogTable) -> &'static str {
     match table.key().kind {
         KeyKind::Uuid => "::uuid",
         KeyKind::Text => "",
     }
 }
 
-fn is_key(table: &CatalogTable, key: &str) -> bool {
+pub(super) fn is_key(table: &CatalogTable, key: &str) -> bool {
     match table.key().kind {
         KeyKind::Uuid => uuid::Uuid::try_parse(key).is_ok(),
         KeyKind::Text => !key.contains('\0'),

@@ -4,11 +4,13 @@
 //! difference into SQL; `publish` runs it; `catalog` is what the sync engine knows of the result.
 
 pub(crate) mod apply_sql;
+pub mod browse;
 pub mod catalog;
 pub mod check;
 mod constraint;
 pub mod ddl;
 pub mod engine_schema;
+pub mod filter;
 pub mod ident;
 pub mod inspect;
 pub mod payload_sql;
@@ -16,6 +18,7 @@ pub mod plan;
 pub mod publish;
 pub mod published;
 pub mod render;
+pub mod size;
 pub mod spec;
 mod triggers;
 

@@ -4,7 +4,9 @@ use askama::Template;
 
 use super::values::Value;
 use crate::{
-    filters, links,
+    filters,
+    forms::Field,
+    links,
     shell::{Area, Shell},
 };
 
@@ -31,6 +33,8 @@ pub struct TableRow {
     pub rows: i64,
     /// False: the number is an estimate.
     pub rows_exact: bool,
+    /// With its indexes.
+    pub bytes: i64,
 }
 
 /// What a table is made of.
@@ -84,14 +88,63 @@ pub struct TablePage {
     pub rows: i64,
     /// False: the number is an estimate.
     pub rows_exact: bool,
-    /// The scope whose rows are shown; empty: all.
-    pub scope: String,
+    /// With its indexes.
+    pub bytes: i64,
+    pub filter: FilterForm,
+    /// A user or a condition is asked for.
+    pub is_filtered: bool,
+    /// What is asked for makes sense; otherwise the form says what does not.
+    pub is_right: bool,
+    /// Why the rows could not be found, and what to do.
+    pub problem: Option<String>,
     pub grid: RowGrid,
-    /// The grid does not begin at the first row.
-    pub is_continued: bool,
 }
 
-/// Rows of a table; also what `Show more` fetches.
+/// Which rows are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct FilterForm {
+    /// The scope whose rows are shown; empty: all.
+    pub scope: Field,
+    pub conditions: Vec<ConditionForm>,
+    /// The names of all columns.
+    pub columns: Vec<String>,
+}
+
+/// A condition on a column.
+#[derive(Debug, Clone, Default)]
+pub struct ConditionForm {
+    pub column: String,
+    /// One of [`FilterForm::TESTS`].
+    pub test: String,
+    pub value: String,
+    pub error: Option<String>,
+    /// The address of the page without it.
+    pub without: String,
+}
+
+impl FilterForm {
+    /// How a value can be compared, as it stands in addresses and as people read it.
+    pub const TESTS: [(&'static str, &'static str); 10] = [
+        ("is", "is"),
+        ("is-not", "is not"),
+        ("contains", "contains"),
+        ("starts-with", "begins with"),
+        ("less", "is less than"),
+        ("at-most", "is at most"),
+        ("more", "is more than"),
+        ("at-least", "is at least"),
+        ("null", "is NULL"),
+        ("not-null", "is not NULL"),
+    ];
+
+    /// What is asked for, and an empty condition for the next.
+    fn lines(&self) -> Vec<ConditionForm> {
+        let next = ConditionForm { test: "is".to_owned(), ..ConditionForm::default() };
+        self.conditions.iter().cloned().chain([next]).collect()
+    }
+}
+
+/// A page of a table's rows.
 #[derive(Debug, Template)]
 #[template(path = "tables/_rows.html")]
 pub struct RowGrid {
@@ -102,7 +155,9 @@ pub struct RowGrid {
     pub columns: Vec<GridColumn>,
     /// In order of scope and key.
     pub rows: Vec<GridRow>,
-    /// The address of the following page.
+    /// The addresses of the pages around.
+    pub first: Option<String>,
+    pub previous: Option<String>,
     pub next: Option<String>,
 }
 

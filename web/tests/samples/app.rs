@@ -2,7 +2,10 @@
 
 use std::iter;
 
-use syncline_web::pages::{docs::*, schema::*, tables::*, values::*};
+use syncline_web::{
+    forms::Field,
+    pages::{docs::*, schema::*, tables::*, values::*},
+};
 use time::Duration;
 
 use super::*;
@@ -111,7 +114,15 @@ fn grid(shell: Shell, shape: &TableShape, rows: Vec<GridRow>) -> RowGrid {
     let mut columns =
         shape.columns.iter().map(|column| GridColumn { name: column.name.clone(), ty: column.ty.clone() });
     let key = columns.next().expect("a table has a key");
-    RowGrid { shell, key, columns: columns.collect(), rows, next: Some("?after=x".into()) }
+    RowGrid {
+        shell,
+        key,
+        columns: columns.collect(),
+        rows,
+        first: None,
+        previous: None,
+        next: Some("?after=x".into()),
+    }
 }
 
 fn grid_row(number: i64, scope: &str, values: Vec<Value>) -> GridRow {
@@ -124,6 +135,26 @@ fn grid_row(number: i64, scope: &str, values: Vec<Value>) -> GridRow {
     }
 }
 
+/// The rows of a user, with a condition that is refused.
+fn filter(scope: &str) -> FilterForm {
+    let conditions = if scope.is_empty() {
+        vec![]
+    } else {
+        vec![ConditionForm {
+            column: "count".into(),
+            test: "at-least".into(),
+            value: scope.into(),
+            error: Some(format!("This is no number: {scope}")),
+            without: "?".into(),
+        }]
+    };
+    FilterForm {
+        scope: Field::new(scope),
+        conditions,
+        columns: vec!["id".into(), "count".into(), scope.into()],
+    }
+}
+
 fn tables() -> Vec<Sample> {
     let row = |name: &str, parents: &[&str], rows| TableRow {
         name: name.into(),
@@ -133,6 +164,7 @@ fn tables() -> Vec<Sample> {
         parents: parents.iter().map(|parent| (*parent).into()).collect(),
         rows,
         rows_exact: rows < 10_000,
+        bytes: rows * 210,
     };
     let list =
         |schema_version, tables| TablesPage { shell: app_shell().at(Area::Tables), schema_version, tables };
@@ -142,8 +174,11 @@ fn tables() -> Vec<Sample> {
         shape,
         rows: 128_440,
         rows_exact: false,
-        scope: scope.into(),
-        is_continued: false,
+        bytes: 48_120_332,
+        filter: filter(scope),
+        is_filtered: !scope.is_empty(),
+        is_right: true,
+        problem: None,
     };
     let values = |number: i64| {
         vec![

@@ -1,12 +1,15 @@
-//! An app's tables: the list with counts, and one with its columns and rows.
+//! An app's tables: the list with counts and sizes, and one with its columns and rows.
+
+mod filters;
+mod typed;
 
 use std::collections::BTreeMap;
 
-use axum::{extract::State, http::HeaderMap, response::Response};
-use serde::{Deserialize, Serialize};
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use syncline_web::{
-    links::{read_segment, with_query},
+    links::read_segment,
     pages::{
         tables::{GridColumn, GridRow, RowGrid, TablePage, TableRow, TablesPage},
         values::Value,
@@ -14,33 +17,30 @@ use syncline_web::{
     shell::{Area, Shell},
 };
 
-use super::{
-    history::value,
-    place::{cursor_text, read_cursor},
-    shapes, show,
-};
+use self::filters::{Reading, RowsQuery};
+use super::{history::value, shapes, show, show_as};
 use crate::{
     http::{
         error::ApiError,
         extract::{
-            input::{ApiPath, ApiQuery, Input},
+            input::{ApiPath, ApiQuery},
             member::AppViewer,
-            visitor::is_htmx,
         },
         page_error::PageError,
     },
-    ids::ScopeId,
     ops::database::Databases,
     sync::history::Cell,
     tables::{
-        catalog::{AppCatalog, CatalogTable},
-        inspect::{self, BrowsedRow, RowCount, RowCursor},
-        spec::KeyKind,
+        browse::{self, BrowseError, PAGE_PATIENCE, RowPage, Wanted},
+        catalog::CatalogTable,
+        inspect::{self, BrowsedRow, RowCount},
+        size::{self, TableSize},
+        spec::{ColumnSpec, KeyKind},
     },
 };
 
 /// Rows of one page.
-const PAGE: usize = 50;
+const PAGE: i64 = 50;
 
 /// The part of the path that names a table.
 #[derive(Debug, Deserialize)]
@@ -48,97 +48,93 @@ pub struct TablePath {
     table: String,
 }
 
-/// Whose rows, from where on.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct RowsQuery {
-    scope: String,
-    after: String,
-}
-
-impl Input for RowsQuery {}
-
-/// A row's place as the value of a query.
-#[derive(Debug, Serialize, Deserialize)]
-struct Cursor {
-    scope: String,
-    key: String,
-}
-
 pub async fn list(viewer: AppViewer, State(databases): State<Databases>) -> Result<Response, PageError> {
     let catalog = &viewer.live().catalog;
     let counts = inspect::row_counts(&databases.apps, catalog, None).await?;
+    let sizes = size::table_sizes(&databases.apps, catalog).await?;
+    let rows = catalog.tables().iter().map(|table| row_of(table, count_of(table, &counts), &sizes));
     show(&TablesPage {
         shell: viewer.shell(Area::Tables),
         schema_version: catalog.schema_version.into(),
-        tables: catalog.tables().iter().map(|table| row_of(table, count_of(table, &counts))).collect(),
+        tables: rows.collect(),
     })
 }
 
 pub async fn detail(
     viewer: AppViewer,
     State(databases): State<Databases>,
-    headers: HeaderMap,
     ApiPath(path): ApiPath<TablePath>,
     ApiQuery(query): ApiQuery<RowsQuery>,
 ) -> Result<Response, PageError> {
     let catalog = &viewer.live().catalog;
     let table = catalog.table(read_segment(&path.table)).ok_or(PageError::NotFound)?;
     let shell = viewer.shell(Area::Tables);
-    let grid = browse(&shell, &databases, catalog, table, &query).await?;
-    if is_htmx(&headers) {
-        return show(&grid);
-    }
-    let counts = inspect::row_counts(&databases.apps, catalog, None).await?;
-    let (rows, rows_exact) = count_of(table, &counts);
-    show(&TablePage {
-        shell,
-        shape: shapes::table(&table.spec),
-        rows,
-        rows_exact,
-        grid,
-        is_continued: !query.after.is_empty(),
-        scope: query.scope,
-    })
+    let address = shell.links().table(table.name().as_str());
+    let reading = query.read(table, &address);
+    let (status, page, problem) = if reading.is_right {
+        let wanted = Wanted { scope: reading.scope.as_ref(), filters: &reading.filters };
+        let place = query.place();
+        match browse::page(&databases.apps, catalog, table, wanted, &place, PAGE, PAGE_PATIENCE).await {
+            Ok(page) => (StatusCode::OK, page, None),
+            Err(error) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, RowPage::default(), Some(problem(error, &reading)?))
+            }
+        }
+    } else {
+        (StatusCode::UNPROCESSABLE_ENTITY, RowPage::default(), None)
+    };
+    let (rows, rows_exact) = count_of(table, &inspect::row_counts(&databases.apps, catalog, None).await?);
+    show_as(
+        status,
+        &TablePage {
+            shape: shapes::table(&table.spec),
+            rows,
+            rows_exact,
+            bytes: bytes_of(table, &size::table_sizes(&databases.apps, catalog).await?),
+            grid: grid(&shell, table, &query, page)?,
+            is_filtered: query.is_filtered(),
+            is_right: reading.is_right,
+            filter: reading.form,
+            problem,
+            shell,
+        },
+    )
 }
 
-async fn browse(
-    shell: &Shell,
-    databases: &Databases,
-    catalog: &AppCatalog,
-    table: &CatalogTable,
-    query: &RowsQuery,
-) -> Result<RowGrid, PageError> {
-    let after = read_cursor::<Cursor>(&query.after)
-        .and_then(|cursor| Some(RowCursor { scope: ScopeId::parse(&cursor.scope).ok()?, key: cursor.key }));
-    let mut rows = match (query.scope.as_str(), ScopeId::parse(&query.scope)) {
-        ("", _) => {
-            inspect::rows(&databases.apps, catalog, table, None, after.as_ref(), PAGE as i64 + 1).await?
+/// Why there are no rows, and what to do about it.
+fn problem(error: BrowseError, reading: &Reading) -> Result<String, PageError> {
+    match error {
+        BrowseError::TooSlow if reading.scope.is_some() => Ok(format!(
+            "The rows were not found within {} seconds, so the search was ended. Compare a column that has an index, or take \
+             the condition out.",
+            PAGE_PATIENCE.as_secs()
+        )),
+        BrowseError::TooSlow => Ok(format!(
+            "The rows were not found within {} seconds, so the search was ended. Name the user: then only that user’s rows are \
+             looked at, and indexes serve.",
+            PAGE_PATIENCE.as_secs()
+        )),
+        BrowseError::Value => {
+            Ok("PostgreSQL does not take one of the values. Check them against the columns’ types."
+                .to_owned())
         }
-        (_, Ok(scope)) => {
-            inspect::rows(&databases.apps, catalog, table, Some(&scope), after.as_ref(), PAGE as i64 + 1)
-                .await?
-        }
-        (_, Err(_)) => Vec::new(),
-    };
-    let more = rows.len() > PAGE;
-    rows.truncate(PAGE);
-    let next = rows.last().filter(|_| more).map(|last| {
-        let cursor = Cursor { scope: last.scope.as_str().to_owned(), key: last.key.clone() };
-        let values = [("scope", query.scope.as_str()), ("after", &cursor_text(&cursor))];
-        with_query(&shell.links().table(table.name().as_str()), &values)
-    });
-    let grid_column = |column: &crate::tables::spec::ColumnSpec| GridColumn {
-        name: column.name.to_string(),
-        ty: column.ty.sql(),
-    };
-    let is_key = |column: &crate::tables::spec::ColumnSpec| column.name == table.key().column;
+        BrowseError::Database(error) => Err(error.into()),
+    }
+}
+
+fn grid(shell: &Shell, table: &CatalogTable, query: &RowsQuery, page: RowPage) -> Result<RowGrid, PageError> {
+    let address = shell.links().table(table.name().as_str());
+    let to = |name, row: Option<&BrowsedRow>| row.map(|row| query.address(&address, Some((name, row))));
+    let grid_column = |column: &ColumnSpec| GridColumn { name: column.name.to_string(), ty: column.ty.sql() };
+    let is_key = |column: &ColumnSpec| column.name == table.key().column;
     Ok(RowGrid {
         shell: shell.clone(),
         key: GridColumn { name: table.key().column.to_string(), ty: key_kind(table).to_owned() },
         columns: table.columns().iter().filter(|column| !is_key(column)).map(grid_column).collect(),
-        rows: rows.into_iter().map(|row| grid_row(table, row)).collect::<Result<_, _>>()?,
-        next,
+        first: page.has_previous.then(|| query.address(&address, None)),
+        previous: to("before", page.rows.first().filter(|_| page.has_previous)),
+        next: to("after", page.rows.last().filter(|_| page.has_next)),
+        rows: page.rows.into_iter().map(|row| grid_row(table, row)).collect::<Result<_, _>>()?,
     })
 }
 
@@ -146,15 +142,11 @@ fn grid_row(table: &CatalogTable, row: BrowsedRow) -> Result<GridRow, PageError>
     let values = match &row.payload {
         None => Vec::new(),
         Some(payload) => {
-            let members: BTreeMap<String, Box<RawValue>> =
-                serde_json::from_str(payload).map_err(ApiError::internal)?;
+            let cells = cells(payload)?;
             let columns = table.columns().iter().filter(|column| column.name != table.key().column);
             columns
-                .map(|column| match members.get(column.name.as_str()).map(|raw| Cell::read(raw)) {
-                    Some(cell) => Ok(value(cell.map_err(ApiError::internal)?)),
-                    None => Ok(Value::Null),
-                })
-                .collect::<Result<_, ApiError>>()?
+                .map(|column| cells.get(column.name.as_str()).cloned().map_or(Value::Null, value))
+                .collect()
         }
     };
     Ok(GridRow {
@@ -166,7 +158,16 @@ fn grid_row(table: &CatalogTable, row: BrowsedRow) -> Result<GridRow, PageError>
     })
 }
 
-fn row_of(table: &CatalogTable, (rows, rows_exact): (i64, bool)) -> TableRow {
+/// The values of a row as it is served, by column.
+fn cells(payload: &str) -> Result<BTreeMap<String, Cell>, ApiError> {
+    let members: BTreeMap<String, Box<RawValue>> =
+        serde_json::from_str(payload).map_err(ApiError::internal)?;
+    let cell =
+        |(name, raw): (String, Box<RawValue>)| Ok((name, Cell::read(&raw).map_err(ApiError::internal)?));
+    members.into_iter().map(cell).collect()
+}
+
+fn row_of(table: &CatalogTable, (rows, rows_exact): (i64, bool), sizes: &[TableSize]) -> TableRow {
     let mut parents: Vec<String> = table.spec.foreign_keys.iter().map(|key| key.parent.to_string()).collect();
     parents.sort();
     parents.dedup();
@@ -178,7 +179,12 @@ fn row_of(table: &CatalogTable, (rows, rows_exact): (i64, bool)) -> TableRow {
         parents,
         rows,
         rows_exact,
+        bytes: bytes_of(table, sizes),
     }
+}
+
+fn bytes_of(table: &CatalogTable, sizes: &[TableSize]) -> i64 {
+    sizes.iter().find(|size| size.table_no == table.table_no()).map_or(0, |size| size.bytes)
 }
 
 /// How many rows the table has, and whether that is exact.

@@ -8,3 +8,4 @@ mod invitations;
 mod members;
 mod overview;
 mod second_factor;
+mod tables;

@@ -1,11 +1,8 @@
-//! Counting and browsing an app's rows.
+//! Counting an app's rows, and looking at one.
 
 use syncline::{
     ids::ScopeId,
-    tables::{
-        inspect::{self, BrowsedRow, RowCursor},
-        spec::WireProfile,
-    },
+    tables::{inspect, spec::WireProfile},
 };
 
 use super::support::TestTables;
@@ -53,33 +50,6 @@ async fn rows_are_counted_by_table_and_scope() {
 }
 
 #[tokio::test]
-async fn rows_are_paged_through_by_scope_and_key() {
-    let app = app_with_rows().await;
-    let catalog = app.catalog().await;
-    for (table, of, total) in [("notes", None, 10), ("notes", Some("bob"), 5), ("things", Some("ann"), 30)] {
-        let table = catalog.table(table).unwrap();
-        let of = of.map(scope);
-        let mut seen: Vec<BrowsedRow> = Vec::new();
-        loop {
-            let after = seen.last().map(|row| RowCursor { scope: row.scope.clone(), key: row.key.clone() });
-            let page = inspect::rows(&app.databases.apps, &catalog, table, of.as_ref(), after.as_ref(), 4)
-                .await
-                .unwrap();
-            if page.is_empty() {
-                break;
-            }
-            seen.extend(page);
-        }
-        let mut keys: Vec<_> =
-            seen.iter().map(|row| (row.scope.as_str().to_owned(), row.key.clone())).collect();
-        assert!(keys.is_sorted());
-        keys.dedup();
-        assert_eq!(keys.len(), total);
-        assert!(seen.iter().all(|row| row.row_version == Some(1)));
-    }
-}
-
-#[tokio::test]
 async fn a_row_is_shown_as_clients_get_it_unless_it_is_huge() {
     let app = app_with_rows().await;
     let catalog = app.catalog().await;
@@ -93,9 +63,7 @@ async fn a_row_is_shown_as_clients_get_it_unless_it_is_huge() {
     tx.rollback().await.unwrap();
 
     app.sql("update {schema}.notes set body = repeat('x', 70000) where id = 'n1'").await.unwrap();
-    let page = inspect::rows(&app.databases.apps, &catalog, notes, None, None, 1).await.unwrap();
-    assert_eq!((page[0].payload.as_deref(), page[0].payload_bytes), (None, 70_021));
-    let edited = RowCursor { scope: scope("ann"), key: "no uuid".to_owned() };
-    let page = inspect::rows(&app.databases.apps, &catalog, things, None, Some(&edited), 50).await.unwrap();
-    assert_eq!(page.len(), 30);
+    let mut tx = app.begin().await;
+    let huge = inspect::row(&mut tx, &catalog, notes, &scope("ann"), "n1").await.unwrap().unwrap();
+    assert_eq!((huge.payload.as_deref(), huge.payload_bytes), (None, 70_021));
 }

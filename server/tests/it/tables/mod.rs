@@ -1,5 +1,6 @@
 //! What an app syncs, over a real PostgreSQL.
 
+mod browse;
 mod capture;
 mod ddl;
 mod inspect;
