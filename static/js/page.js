@@ -83,6 +83,15 @@
     });
   }
 
+  // Whoever types a value means a value, not NULL or the default.
+  for (const state of document.querySelectorAll("[data-state-of]")) {
+    const value = document.getElementById(state.dataset.stateOf);
+    value.addEventListener("input", () => (state.value = "value"));
+    state.addEventListener("change", () => {
+      if (state.value !== "value") value.value = "";
+    });
+  }
+
   // Exact times on hover also in the reader's own time zone.
   const tellLocalTimes = (within) => {
     for (const time of within.querySelectorAll("time[datetime]:not([data-local])")) {

@@ -163,6 +163,42 @@ impl AppLinks {
         format!("{}/tables/{}", self.base, segment(name))
     }
 
+    pub fn row(&self, table: &str, scope: &str, key: &str) -> String {
+        with_query(&format!("{}/row", self.table(table)), &[("scope", scope), ("key", key)])
+    }
+
+    pub fn new_row(&self, table: &str, scope: &str) -> String {
+        with_query(&format!("{}/new", self.table(table)), &[("scope", scope)])
+    }
+
+    pub fn row_preview(&self, table: &str) -> String {
+        format!("{}/row/preview", self.table(table))
+    }
+
+    pub fn row_write(&self, table: &str) -> String {
+        format!("{}/row/write", self.table(table))
+    }
+
+    pub fn table_import(&self, table: &str) -> String {
+        format!("{}/import", self.table(table))
+    }
+
+    pub fn table_import_apply(&self, table: &str) -> String {
+        format!("{}/import/apply", self.table(table))
+    }
+
+    pub fn table_csv(&self, name: &str) -> String {
+        format!("{}/export.csv", self.table(name))
+    }
+
+    pub fn table_ndjson(&self, name: &str) -> String {
+        format!("{}/export.ndjson", self.table(name))
+    }
+
+    pub fn schema_map(&self) -> String {
+        format!("{}/schema/map", self.base)
+    }
+
     pub fn schema(&self) -> String {
         format!("{}/schema", self.base)
     }

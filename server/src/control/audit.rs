@@ -78,6 +78,9 @@ actions! {
     BundleUndone = "bundle.undone",
     ConflictSettled = "conflict.settled",
     RejectedWriteStateChanged = "rejected_write.state_changed",
+    RowsWritten = "rows.written",
+    RowsImported = "rows.imported",
+    RowsExported = "rows.exported",
 }
 
 impl Action {

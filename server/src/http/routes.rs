@@ -127,10 +127,22 @@ fn for_people() -> Router<Syncline> {
         .route("/d/{tenant}/{app}", get(overview::page))
         .route("/d/{tenant}/{app}/live", get(overview::live::live))
         .route("/d/{tenant}/{app}/schema", get(schema::page))
+        .route("/d/{tenant}/{app}/schema/map", get(schema::map))
         .route("/d/{tenant}/{app}/schema/preview", post(schema::preview))
         .route("/d/{tenant}/{app}/schema/apply", post(schema::apply))
         .route("/d/{tenant}/{app}/tables", get(tables::list))
         .route("/d/{tenant}/{app}/tables/{table}", get(tables::detail))
+        .route("/d/{tenant}/{app}/tables/{table}/new", get(tables::rows::new))
+        .route("/d/{tenant}/{app}/tables/{table}/row", get(tables::rows::page))
+        .route("/d/{tenant}/{app}/tables/{table}/row/preview", post(tables::rows::preview))
+        .route("/d/{tenant}/{app}/tables/{table}/row/write", post(tables::rows::write))
+        .route(
+            "/d/{tenant}/{app}/tables/{table}/import",
+            get(tables::import::page).post(tables::import::dry_run),
+        )
+        .route("/d/{tenant}/{app}/tables/{table}/import/apply", post(tables::import::apply))
+        .route("/d/{tenant}/{app}/tables/{table}/export.csv", get(tables::export::csv))
+        .route("/d/{tenant}/{app}/tables/{table}/export.ndjson", get(tables::export::ndjson))
         .route("/d/{tenant}/{app}/users", get(users::list))
         .route("/d/{tenant}/{app}/users/{scope}", get(users::detail))
         .route("/d/{tenant}/{app}/devices", get(devices::list))

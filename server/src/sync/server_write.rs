@@ -168,7 +168,7 @@ impl Engine {
                 source_bundle_id: written.source_bundle_id,
                 seq: written.bundle_seq,
             });
-            self.meter.committed(app.app, self.clock.now(), written.row_count);
+            self.meter.committed(write.app.app, self.clock.now(), written.row_count);
             return Ok(written);
         }
         Err(ServerWriteError::Busy)

@@ -92,6 +92,29 @@ fn count_sql(app: &AppCatalog, table: &CatalogTable, of_scope: bool) -> String {
     )
 }
 
+/// The rows of a scope with these keys, in no order.
+pub async fn rows_of_keys(
+    tx: &mut AppTx,
+    app: &AppCatalog,
+    table: &CatalogTable,
+    scope: &ScopeId,
+    keys: &[&str],
+) -> Result<Vec<BrowsedRow>, sqlx::Error> {
+    let keys: Vec<&str> = keys.iter().copied().filter(|key| is_key(table, key)).collect();
+    let array = match table.key().kind {
+        KeyKind::Uuid => "$2::text[]::uuid[]",
+        KeyKind::Text => "$2::text[]",
+    };
+    let column = table.key().column.quoted();
+    let condition = format!("r.{SCOPE_COLUMN} = $1 and r.{column} = any ({array})");
+    sqlx::query_as(AssertSqlSafe(rows_sql(app, table, &[condition], "")))
+        .persistent(false)
+        .bind(scope)
+        .bind(keys)
+        .fetch_all(&mut **tx)
+        .await
+}
+
 /// One row; None if there is none, or the key is none of this table's.
 pub async fn row(
     tx: &mut AppTx,

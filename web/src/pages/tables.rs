@@ -35,6 +35,21 @@ pub struct TableRow {
     pub rows_exact: bool,
     /// With its indexes.
     pub bytes: i64,
+    pub activity: Activity,
+}
+
+/// How many rows have been written, by devices, servers and cascades.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Activity {
+    pub inserted: i64,
+    pub updated: i64,
+    pub deleted: i64,
+}
+
+impl Activity {
+    fn writes(&self) -> i64 {
+        self.inserted + self.updated + self.deleted
+    }
 }
 
 /// What a table is made of.
@@ -90,11 +105,14 @@ pub struct TablePage {
     pub rows_exact: bool,
     /// With its indexes.
     pub bytes: i64,
+    pub activity: Activity,
     pub filter: FilterForm,
     /// A user or a condition is asked for.
     pub is_filtered: bool,
     /// What is asked for makes sense; otherwise the form says what does not.
     pub is_right: bool,
+    /// The addresses of the same rows as files: CSV and NDJSON.
+    pub exports: [String; 2],
     /// Why the rows could not be found, and what to do.
     pub problem: Option<String>,
     pub grid: RowGrid,
@@ -149,6 +167,7 @@ impl FilterForm {
 #[template(path = "tables/_rows.html")]
 pub struct RowGrid {
     pub shell: Shell,
+    pub table: String,
     /// The sync key, which stands first in every row.
     pub key: GridColumn,
     /// The other columns.

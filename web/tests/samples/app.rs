@@ -4,14 +4,14 @@ use std::iter;
 
 use syncline_web::{
     forms::Field,
-    pages::{docs::*, schema::*, tables::*, values::*},
+    pages::{docs::*, schema::*, schema_map::*, tables::*, values::*},
 };
 use time::Duration;
 
 use super::*;
 
 pub fn samples() -> Vec<Sample> {
-    [schema(), tables(), docs()].concat()
+    [schema(), maps(), tables(), docs()].concat()
 }
 
 fn column(name: &str, declared: &str, ty: &str) -> ColumnShape {
@@ -110,12 +110,50 @@ fn schema() -> Vec<Sample> {
     ]
 }
 
+/// A schema of so many tables with references all over, circles among them.
+fn maps() -> Vec<Sample> {
+    let reference = |name: String, table: String| ColumnShape {
+        reference: Some(ForeignKey { table, on_delete: None }),
+        ..column(&name, "", "uuid")
+    };
+    let table = |number: usize, count: usize| {
+        let mut columns = vec![ColumnShape { is_key: true, ..column("id", "", "uuid") }];
+        for step in [3, 7, 11].into_iter().take(number % 4) {
+            let parent = if number == 12 { 20 } else { number / step };
+            columns.push(reference(format!("parent_{step}_id"), format!("table_{}", parent % count)));
+        }
+        columns.extend((0..number % 9).map(|n| column(&format!("column_{n}"), "", "text")));
+        TableShape { name: format!("table_{number}"), columns, ..TableShape::default() }
+    };
+    let page = |shell: Shell, tables: &[TableShape]| SchemaMapPage {
+        shell: shell.at(Area::Schema),
+        map: SchemaMap::of(tables),
+    };
+    let many: Vec<TableShape> = (0..40).map(|number| table(number, 40)).collect();
+    let mut site = observation(false);
+    site.name = "site".into();
+    site.columns = vec![
+        ColumnShape { is_key: true, ..column("id", "", "uuid") },
+        reference("parent_id".into(), "site".into()),
+        column("name", "", "text"),
+    ];
+    let mut hostile = wide();
+    hostile.columns.push(reference(HOSTILE.into(), hostile.name.clone()));
+    vec![
+        sample("map-empty", &page(app_shell(), &[])),
+        sample("map", &page(app_shell(), &[site, observation(false)])),
+        sample("map-forty", &page(app_shell(), &many)),
+        sample("map-extreme", &page(extreme_shell(), &[hostile, wide()])),
+    ]
+}
+
 fn grid(shell: Shell, shape: &TableShape, rows: Vec<GridRow>) -> RowGrid {
     let mut columns =
         shape.columns.iter().map(|column| GridColumn { name: column.name.clone(), ty: column.ty.clone() });
     let key = columns.next().expect("a table has a key");
     RowGrid {
         shell,
+        table: shape.name.clone(),
         key,
         columns: columns.collect(),
         rows,
@@ -151,7 +189,7 @@ fn filter(scope: &str) -> FilterForm {
     FilterForm {
         scope: Field::new(scope),
         conditions,
-        columns: vec!["id".into(), "count".into(), scope.into()],
+        columns: vec!["id".into(), "count".into(), format!("{scope}x")],
     }
 }
 
@@ -165,6 +203,7 @@ fn tables() -> Vec<Sample> {
         rows,
         rows_exact: rows < 10_000,
         bytes: rows * 210,
+        activity: Activity { inserted: rows, updated: rows / 3, deleted: 7 },
     };
     let list =
         |schema_version, tables| TablesPage { shell: app_shell().at(Area::Tables), schema_version, tables };
@@ -175,9 +214,11 @@ fn tables() -> Vec<Sample> {
         rows: 128_440,
         rows_exact: false,
         bytes: 48_120_332,
+        activity: Activity { inserted: 140_002, updated: 31_882, deleted: 11_562 },
         filter: filter(scope),
         is_filtered: !scope.is_empty(),
         is_right: true,
+        exports: ["?csv".into(), "?ndjson".into()],
         problem: None,
     };
     let values = |number: i64| {

@@ -8,6 +8,7 @@ mod conflicts;
 mod control;
 mod overview;
 mod people;
+mod rows;
 mod writes;
 
 use askama::Template;
@@ -44,8 +45,9 @@ pub fn all() -> Vec<Sample> {
         activity::samples(),
         conflicts::samples(),
         writes::samples(),
+        rows::samples(),
     ]
-        .concat()
+    .concat()
 }
 
 fn sample(name: &str, page: &impl Template) -> Sample {

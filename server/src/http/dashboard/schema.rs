@@ -6,8 +6,9 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use syncline_web::{
-    pages::schema::{
-        Outcome, Place, Preview, Problem, Published, Remark, SchemaForm, SchemaInput, SchemaPage,
+    pages::{
+        schema::{Outcome, Place, Preview, Problem, Published, Remark, SchemaForm, SchemaInput, SchemaPage},
+        schema_map::{SchemaMap, SchemaMapPage},
     },
     shell::{Area, Notice},
 };
@@ -41,6 +42,13 @@ pub async fn page(
 ) -> Result<Response, PageError> {
     let page = schema_page(&viewer, &control, &databases, SchemaForm::default(), Outcome::None).await?;
     show(&page)
+}
+
+/// The tables and their foreign keys as a picture.
+pub async fn map(viewer: AppViewer) -> Result<Response, PageError> {
+    let tables: Vec<_> =
+        viewer.live().catalog.tables().iter().map(|table| shapes::table(&table.spec)).collect();
+    show(&SchemaMapPage { shell: viewer.shell(Area::Schema), map: SchemaMap::of(&tables) })
 }
 
 /// Show what the text would do. Changes nothing.

@@ -3,8 +3,6 @@
 //! A page that wants rows written builds them and a [`WriteForm`]; [`preview`] answers with what they would do, and
 //! [`write()`] does it when the person has confirmed. Both are for developers and up.
 
-#![expect(dead_code, reason = "the first pages that write rows come with the next changes")]
-
 use axum::{
     http::StatusCode,
     response::{IntoResponse, Redirect, Response},

@@ -73,7 +73,7 @@ pub(super) fn change(change: &Change) -> String {
     }
 }
 
-fn default_text(default: &DefaultValue) -> String {
+pub(super) fn default_text(default: &DefaultValue) -> String {
     match default {
         DefaultValue::Boolean(value) => value.to_string(),
         DefaultValue::Number(text) => text.clone(),

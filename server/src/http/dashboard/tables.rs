@@ -1,6 +1,12 @@
 //! An app's tables: the list with counts and sizes, and one with its columns and rows.
 
+mod csv_cell;
+pub mod export;
 mod filters;
+pub mod import;
+mod import_file;
+mod row_form;
+pub mod rows;
 mod typed;
 
 use std::collections::BTreeMap;
@@ -11,7 +17,7 @@ use serde_json::value::RawValue;
 use syncline_web::{
     links::read_segment,
     pages::{
-        tables::{GridColumn, GridRow, RowGrid, TablePage, TableRow, TablesPage},
+        tables::{Activity, GridColumn, GridRow, RowGrid, TablePage, TableRow, TablesPage},
         values::Value,
     },
     shell::{Area, Shell},
@@ -84,21 +90,35 @@ pub async fn detail(
         (StatusCode::UNPROCESSABLE_ENTITY, RowPage::default(), None)
     };
     let (rows, rows_exact) = count_of(table, &inspect::row_counts(&databases.apps, catalog, None).await?);
+    let size = size_of(table, &size::table_sizes(&databases.apps, catalog).await?);
     show_as(
         status,
         &TablePage {
             shape: shapes::table(&table.spec),
             rows,
             rows_exact,
-            bytes: bytes_of(table, &size::table_sizes(&databases.apps, catalog).await?),
+            bytes: size.0,
+            activity: size.1,
             grid: grid(&shell, table, &query, page)?,
             is_filtered: query.is_filtered(),
+            exports: [
+                query.address(&shell.links().table_csv(table.name().as_str()), None),
+                query.address(&shell.links().table_ndjson(table.name().as_str()), None),
+            ],
             is_right: reading.is_right,
             filter: reading.form,
             problem,
             shell,
         },
     )
+}
+
+/// A form that is none of ours, or of an older page.
+fn stale_form() -> PageError {
+    ApiError::invalid_request(
+        "The form is not one of this page's. Go back, reload the page and send it again.",
+    )
+    .into()
 }
 
 /// Why there are no rows, and what to do about it.
@@ -129,6 +149,7 @@ fn grid(shell: &Shell, table: &CatalogTable, query: &RowsQuery, page: RowPage) -
     let is_key = |column: &ColumnSpec| column.name == table.key().column;
     Ok(RowGrid {
         shell: shell.clone(),
+        table: table.name().to_string(),
         key: GridColumn { name: table.key().column.to_string(), ty: key_kind(table).to_owned() },
         columns: table.columns().iter().filter(|column| !is_key(column)).map(grid_column).collect(),
         first: page.has_previous.then(|| query.address(&address, None)),
@@ -158,8 +179,10 @@ fn grid_row(table: &CatalogTable, row: BrowsedRow) -> Result<GridRow, PageError>
     })
 }
 
+type Cells = BTreeMap<String, Cell>;
+
 /// The values of a row as it is served, by column.
-fn cells(payload: &str) -> Result<BTreeMap<String, Cell>, ApiError> {
+fn cells(payload: &str) -> Result<Cells, ApiError> {
     let members: BTreeMap<String, Box<RawValue>> =
         serde_json::from_str(payload).map_err(ApiError::internal)?;
     let cell =
@@ -179,12 +202,18 @@ fn row_of(table: &CatalogTable, (rows, rows_exact): (i64, bool), sizes: &[TableS
         parents,
         rows,
         rows_exact,
-        bytes: bytes_of(table, sizes),
+        bytes: size_of(table, sizes).0,
+        activity: size_of(table, sizes).1,
     }
 }
 
-fn bytes_of(table: &CatalogTable, sizes: &[TableSize]) -> i64 {
-    sizes.iter().find(|size| size.table_no == table.table_no()).map_or(0, |size| size.bytes)
+/// The bytes that the table takes, and what has been written to it.
+fn size_of(table: &CatalogTable, sizes: &[TableSize]) -> (i64, Activity) {
+    let size = sizes.iter().find(|size| size.table_no == table.table_no());
+    size.map_or((0, Activity::default()), |size| {
+        let TableSize { inserted, updated, deleted, .. } = *size;
+        (size.bytes, Activity { inserted, updated, deleted })
+    })
 }
 
 /// How many rows the table has, and whether that is exact.

@@ -19,8 +19,10 @@ use crate::{
 const MAX_FORM_BYTES: usize = 2 * 1024 * 1024;
 
 /// A form that one of our pages posted in this session. Forms from anywhere else are refused with 403.
+///
+/// `MAX_BYTES` bounds it: 2 MiB unless the form says more.
 #[derive(Debug)]
-pub struct Posted<T>(pub T);
+pub struct Posted<T, const MAX_BYTES: usize = MAX_FORM_BYTES>(pub T);
 
 /// A form that is nothing but its button.
 #[derive(Debug, Deserialize)]
@@ -32,7 +34,7 @@ struct TokenField {
     csrf_token: String,
 }
 
-impl<T, S> FromRequest<S> for Posted<T>
+impl<T, S, const MAX_BYTES: usize> FromRequest<S> for Posted<T, MAX_BYTES>
 where
     T: DeserializeOwned,
     S: Send + Sync,
@@ -43,7 +45,7 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, PageError> {
         let (mut parts, body) = request.into_parts();
         let visitor = Visitor::from_request_parts(&mut parts, state).await?;
-        let bytes = read(&parts, body, state).await?;
+        let bytes = read(&parts, body, state, MAX_BYTES).await?;
         let TokenField { csrf_token } = parse(&parts, bytes.clone()).await?;
         if !visitor.sent(&Csrf::new(csrf_token)) {
             return Err(PageError::StaleForm);
@@ -52,12 +54,19 @@ where
     }
 }
 
-async fn read<S: Send + Sync>(parts: &Parts, body: Body, state: &S) -> Result<Bytes, PageError> {
-    let too_large =
-        || ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", "The form is larger than 2 MB.");
+async fn read<S: Send + Sync>(
+    parts: &Parts,
+    body: Body,
+    state: &S,
+    max_bytes: usize,
+) -> Result<Bytes, PageError> {
+    let too_large = || {
+        let message = format!("The form is larger than {} MB.", max_bytes / 1024 / 1024);
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
+    };
     let request = Request::from_parts(parts.clone(), body);
     match Bytes::from_request(request, state).await {
-        Ok(bytes) if bytes.len() <= MAX_FORM_BYTES => Ok(bytes),
+        Ok(bytes) if bytes.len() <= max_bytes => Ok(bytes),
         Ok(_) => Err(too_large().into()),
         Err(BytesRejection::FailedToBufferBody(failed))
             if failed.status() == StatusCode::PAYLOAD_TOO_LARGE =>

@@ -8,4 +8,6 @@ mod invitations;
 mod members;
 mod overview;
 mod second_factor;
+mod table_import;
+mod table_rows;
 mod tables;

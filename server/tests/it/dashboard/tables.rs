@@ -224,3 +224,125 @@ async fn pages_go_forwards_and_back_with_the_filter_kept() {
     // The size is more than nothing.
     assert!(first.text(".lede").contains("KiB"), "{}", first.text(".lede"));
 }
+
+/// The lines of an exported file.
+fn lines(page: &Page) -> Vec<serde_json::Value> {
+    page.html.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn an_export_is_what_devices_see() {
+    for profile in [WireProfile::Strings, WireProfile::Numbers] {
+        let server = TestApp::start().await;
+        let app = with_kinds(&server, profile).await;
+        let mut browser = owner(&server).await;
+        let file = browser.get(&format!("{TABLE}/export.ndjson")).await;
+        assert_eq!(
+            file.headers["content-disposition"],
+            "attachment; filename=\"kinds.ndjson\"; filename*=UTF-8''kinds.ndjson"
+        );
+        let mut exported: Vec<_> = Vec::new();
+        for line in lines(&file) {
+            exported.push((line["scope"].clone(), line["row_version"].clone(), line["row"].clone()));
+        }
+        let mut pulled = Vec::new();
+        for scope in ["ada", "bob"] {
+            let token = app.token(scope).await;
+            let answer = crate::support::app::Answer::of(
+                reqwest::Client::new()
+                    .get(format!("{}/sync/pull?after_bundle_seq=0", app.base_url))
+                    .bearer_auth(token)
+                    .header("Oversync-Source-ID", "dev"),
+            )
+            .await;
+            for bundle in answer.json()["bundles"].as_array().unwrap_or_else(|| panic!("{}", answer.text)) {
+                for row in bundle["rows"].as_array().unwrap() {
+                    pulled.push((scope.into(), row["row_version"].clone(), row["payload"].clone()));
+                }
+            }
+        }
+        assert_eq!(exported, pulled, "{profile}");
+        let log = browser.get("/d/acme/audit").await;
+        assert!(log.html.contains("rows.exported") && !log.html.contains("bread"), "{}", log.html);
+    }
+}
+
+#[tokio::test]
+async fn a_csv_file_quotes_what_must_be_and_defuses_formulas() {
+    let server = TestApp::start().await;
+    let app = server
+        .create_app(
+            WireProfile::Strings,
+            "CREATE TABLE t (id TEXT PRIMARY KEY NOT NULL, \"a,b\" TEXT, n INTEGER);",
+        )
+        .await;
+    let row = |id: &str, text: Option<&str>, n: &str| ServerRow {
+        table: "t".to_owned(),
+        key: id.to_owned(),
+        op: RowOp::Insert,
+        values: vec![
+            ("a,b".to_owned(), text.map(str::to_owned)),
+            ("n".to_owned(), Some(n.to_owned()).filter(|n| !n.is_empty())),
+        ],
+        base_row_version: None,
+    };
+    let rows = vec![
+        row("1", Some("=cmd|'/c calc'!A1"), "-5"),
+        row("2", Some(""), ""),
+        row("3", None, "1"),
+        row("4", Some("a \"quoted\"\nline, and more"), "2"),
+        row("5", Some("\\back"), "3"),
+    ];
+    write(&server, &app, "=ada", rows).await;
+    let mut browser = owner(&server).await;
+    let file = browser.get("/d/acme/notes/tables/t/export.csv").await;
+    assert_eq!(file.headers["content-type"], "text/csv; charset=utf-8; header=present");
+    let expected = "_sync_scope,_sync_version,id,\"a,b\",n\n\
+        \\=ada,1,1,\\=cmd|'/c calc'!A1,-5\n\
+        \\=ada,1,2,\\,\n\
+        \\=ada,1,3,,1\n\
+        \\=ada,1,4,\"a \"\"quoted\"\"\nline, and more\",2\n\
+        \\=ada,1,5,\\\\back,3\n";
+    assert_eq!(file.html, expected);
+    let some = browser.get("/d/acme/notes/tables/t/export.csv?column=n&test=more&value=1").await;
+    assert_eq!(some.html.matches("=ada,1").count(), 2, "{}", some.html);
+    let none = browser.get("/d/acme/notes/tables/t/export.ndjson?scope=bob").await;
+    assert_eq!((none.status, none.html.as_str()), (StatusCode::OK, ""));
+    let wrong = browser.get("/d/acme/notes/tables/t/export.csv?column=n&test=is&value=x").await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn an_export_of_many_parts_has_every_row_once() {
+    let server = TestApp::start().await;
+    let app = server.create_app(WireProfile::Strings, DDL).await;
+    let wide = "x".repeat(60_000);
+    let rows = (1..=150).map(|n| kinds_row(n, &[("body", &wide)])).collect();
+    write(&server, &app, "ada", rows).await;
+    write(&server, &app, "bob", (1000..4500).map(|n| kinds_row(n, &[("small", "1")])).collect()).await;
+    let mut browser = owner(&server).await;
+    let file = browser.get(&format!("{TABLE}/export.ndjson")).await;
+    let keys: Vec<_> =
+        lines(&file).iter().map(|line| line["row"]["id"].as_str().unwrap().to_owned()).collect();
+    let expected: Vec<_> = (1..=150).chain(1000..4500).map(key).collect();
+    assert_eq!(keys, expected);
+}
+
+#[tokio::test]
+async fn the_schema_is_drawn_with_a_link_to_every_table() {
+    let server = TestApp::start().await;
+    let ddl = "CREATE TABLE parent (id TEXT PRIMARY KEY NOT NULL, up TEXT REFERENCES parent (id));
+        CREATE TABLE child (id TEXT PRIMARY KEY NOT NULL, parent_id TEXT REFERENCES parent (id) ON DELETE CASCADE);
+        CREATE TABLE alone (id TEXT PRIMARY KEY NOT NULL);";
+    server.create_app(WireProfile::Strings, ddl).await;
+    let mut browser = owner(&server).await;
+    let map = browser.get("/d/acme/notes/schema/map").await;
+    assert_eq!(map.status, StatusCode::OK);
+    assert_eq!(map.texts("svg.schema-map .map-name").len(), 3);
+    assert_eq!(map.texts("svg.schema-map path.map-arrow").len(), 2);
+    assert_eq!(
+        map.text(".map-words"),
+        "parent.up names a row of parentchild.parent_id names a row of parent"
+    );
+    assert!(map.html.contains("href=\"/d/acme/notes/tables/alone\""));
+}

@@ -206,7 +206,10 @@ async fn a_stranger_finds_nothing_where_a_tenant_is() {
         }
     }
     // Ids of acme's things under the stranger's own app: nothing of acme's changes.
-    for route in routes_of("for_people").into_iter().filter(|route| route.path.matches('{').count() > 2) {
+    // (An export of a table of one's own is written into one's own audit log.)
+    let names_a_thing =
+        |route: &Route| route.path.matches('{').count() > 2 && !route.path.contains("/export.");
+    for route in routes_of("for_people").into_iter().filter(names_a_thing) {
         let path = people.path(&route, "globex", "notes");
         ask(&mut people.stranger, &route, &path).await;
     }

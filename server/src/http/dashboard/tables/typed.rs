@@ -23,6 +23,19 @@ pub(super) fn read(ty: ColumnType, typed: &str) -> Result<String, String> {
     Ok(text)
 }
 
+/// What a person may type for a column of that type: a hint below its field.
+pub(super) fn hint(ty: ColumnType) -> &'static str {
+    match ty {
+        ColumnType::Timestamptz => "2024-05-06T07:08:09Z, or another zone’s +02:00",
+        ColumnType::Timestamp => "2024-05-06T07:08:09",
+        ColumnType::Date => "2024-05-06",
+        ColumnType::Time => "07:08:09",
+        ColumnType::Bytea => "base64, or hex digits after 0x",
+        ColumnType::Json | ColumnType::Jsonb => "JSON text",
+        _ => "",
+    }
+}
+
 fn boolean(text: &str) -> String {
     match text.to_ascii_lowercase().as_str() {
         "true" | "t" | "yes" => "1".to_owned(),
