@@ -125,6 +125,9 @@ enum Command {
     Raw {
         #[arg(long)]
         database_url: String,
+        /// Connections that write one row at a time.
+        #[arg(long, value_delimiter = ',', default_value = "1,8,16")]
+        clients: Vec<usize>,
     },
     /// Alternate between two servers and print ratios.
     Compare(CompareArgs),
@@ -211,9 +214,10 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         }
         Command::Growth { rows } => growth::run(&fresh()?, *rows, |figures| figures.print()).await?,
         Command::FirstRequest => first_request::run(&fresh()?).await?.print()?,
-        Command::Raw { database_url } => {
+        Command::Raw { database_url, clients } => {
             let duration = Duration::from_secs_f64(cli.seconds);
-            raw::run(database_url, cli.server.watched(), duration, |figures| figures.print()).await?;
+            raw::run(database_url, clients, cli.server.watched(), duration, |figures| figures.print())
+                .await?;
         }
         Command::Compare(args) => {
             compare::run([fresh()?, args.other(&cli.server, cli.seconds)?], args.rounds).await?;

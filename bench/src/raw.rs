@@ -39,17 +39,18 @@ enum Work {
     CopyHistory(usize),
 }
 
-/// Measure all kinds of writes on the database at `url`.
+/// Measure all kinds of writes on the database at `url`, one row by each number of `clients` at once.
 pub(crate) async fn run(
     url: &str,
+    clients: &[usize],
     watched: Watched,
     duration: Duration,
     mut found: impl FnMut(Figures) -> Result<()>,
 ) -> Result<()> {
     let mut owner = PgConnection::connect(url).await?;
     owner.execute(SETUP).await?;
-    for clients in [1, 8, 16, 32, 64] {
-        found(measure(url, watched, duration, Work::OneRow, clients).await?)?;
+    for clients in clients {
+        found(measure(url, watched, duration, Work::OneRow, *clients).await?)?;
     }
     for work in
         [Work::ManyRows(1_000), Work::ManyRows(5_000), Work::RowsAndHistory(5_000), Work::CopyHistory(5_000)]

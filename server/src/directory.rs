@@ -23,7 +23,7 @@ use crate::{
     control::{ControlPlane, apps::App, changes::Changed, slugs::Slug},
     ids::AppId,
     ops::database::AppPool,
-    tables::{catalog::AppCatalog, ident::Ident},
+    tables::{catalog::AppCatalog, engine_schema::MigrateError, ident::Ident},
 };
 
 /// How often a node asks for changes.
@@ -175,6 +175,10 @@ impl Directory {
     async fn load(&self, address: &Address) -> Result<Entry, NoEntry> {
         let as_of = self.0.control.change_number().await?;
         let found = self.0.control.live_app(&address.tenant, &address.app).await?.ok_or(NoEntry::Absent)?;
+        self.0.control.bring_up_to_date(&found).await.map_err(|error| match error {
+            MigrateError::Database(error) => error,
+            newer @ MigrateError::Newer { .. } => sqlx::Error::Configuration(newer.into()),
+        })?;
         let catalog = Arc::new(load_catalog(&self.0.apps, &found.app).await?);
         let live = Arc::new(LiveApp {
             app: found.app,

@@ -53,7 +53,7 @@ const WRITE_ROLLUPS: Job = Job {
     },
 };
 
-const JOBS: [Job; 14] = [
+const JOBS: [Job; 15] = [
     WRITE_KEY_USES,
     Job {
         name: "write down when sessions were used",
@@ -67,6 +67,11 @@ const JOBS: [Job; 14] = [
     },
     WRITE_DEVICE_FACTS,
     WRITE_ROLLUPS,
+    Job {
+        name: "bring apps' schemas up to date",
+        every: MINUTE,
+        run: |server| Box::pin(async move { done(server.control.bring_all_up_to_date().await) }),
+    },
     Job {
         name: "remove pushes that expired long ago",
         every: MINUTE,

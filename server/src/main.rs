@@ -13,6 +13,9 @@ use syncline::ops::{
     telemetry,
 };
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Multi-tenant sync for SQLite apps.
 ///
 /// Settings: defaults, over them the file, over them the environment. deploy/config.example.toml lists them all. The

@@ -1,16 +1,23 @@
-//! `syncline migrate`: bring the database to this version's schema.
+//! `syncline migrate`: bring the database to this version's schema, and every app's.
 
-use syncline::ops::config::Config;
+use anyhow::Context as _;
+use syncline::{clock::Clock, control::ControlPlane, ids::Chance, ops::config::Config};
 
 use super::{Postgres, migrated};
 
 pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     let postgres = Postgres::open_beside_server(&config.database).await?;
     let outcome = migrated(&postgres.url, &config.database).await;
-    if let Ok(databases) = &outcome {
-        databases.close().await;
-        tracing::info!("The database has this version's schema.");
-    }
+    let outcome = match outcome {
+        Ok(databases) => {
+            let control = ControlPlane::new(&databases, Clock::system(), Chance::system());
+            let apps = control.bring_all_up_to_date().await;
+            databases.close().await;
+            apps.map(|apps| tracing::info!(apps, "The database and its apps have this version's schema."))
+                .context("the apps' schemas cannot be brought to this version")
+        }
+        Err(error) => Err(error),
+    };
     postgres.close().await;
-    outcome.map(drop)
+    outcome
 }

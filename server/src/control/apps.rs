@@ -3,6 +3,7 @@
 
 pub mod life;
 pub mod schema;
+mod upgrade;
 
 use serde_json::json;
 use sqlx::{Postgres, Transaction};
@@ -68,6 +69,8 @@ pub struct ServedApp {
     pub auth: EndUserAuth,
     /// Its tables are being published: what is read of them now may be old in a moment.
     pub publishing: bool,
+    /// Which version of the engine's tables its schema is known to have; see `upgrade.rs`.
+    pub engine_version: i32,
 }
 
 /// The columns of an app, in the order of `App`'s row.
@@ -151,11 +154,12 @@ impl ControlPlane {
             #[sqlx(flatten)]
             auth: AuthRow,
             publishing: bool,
+            engine_version: i32,
         }
         let row: Option<Row> = sqlx::query_as(concat!(
             "select ",
             app_columns!(),
-            ", a.publishing_since is not null as publishing,
+            ", a.publishing_since is not null as publishing, a.engine_version,
              s.mint_key_id, s.mint_secret, s.jwt_secret, s.jwt_issuer, s.jwt_audience, s.clock_skew_seconds,
              s.user_claim, s.scope_claim
              from platform.tenant t
@@ -171,6 +175,7 @@ impl ControlPlane {
             auth: row.auth.into_auth(row.app.app_id),
             app: row.app,
             publishing: row.publishing,
+            engine_version: row.engine_version,
         }))
     }
 

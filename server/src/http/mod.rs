@@ -21,6 +21,7 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
+use tower::util::MapRequest;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::{CompressionLayer, CompressionLevel, DefaultPredicate, Predicate, predicate::SizeAbove},
@@ -30,7 +31,7 @@ use tower_http::{
 pub use self::serve::serve;
 use self::{
     error::ApiError,
-    middleware::{drain, encoding, observe},
+    middleware::{drain, encoding, observe, slashes},
     page_error::PageError,
 };
 use crate::app::Syncline;
@@ -59,7 +60,7 @@ impl FromRef<Syncline> for PublicUrl {
 /// The whole server as a service.
 pub fn router(state: Syncline) -> Router {
     let max_request_bytes = state.config.limits.max_request_bytes;
-    routes::all(&state)
+    let routes = routes::all(&state)
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         // The last layer sees the request first.
@@ -71,7 +72,9 @@ pub fn router(state: Syncline) -> Router {
         .layer(from_fn_with_state(state.clone(), drain::refuse))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(observe::requests))
-        .with_state(state)
+        .with_state(state);
+    // Outside: a layer of the router sees a request when its route has been chosen.
+    Router::new().fallback_service(MapRequest::new(routes, slashes::after_base_url))
 }
 
 /// Answers are compressed for those who ask, unless they are so small that it would not pay, or a stream of events. At the

@@ -21,12 +21,9 @@ use sqlx::{
     postgres::{PgArguments, PgConnectOptions, PgRow},
     query::{Query, QueryAs},
 };
-use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::{runtime::Handle, time::timeout};
 
+use super::fair_permits::{FairPermit, FairPermits};
 use crate::ids::SchemaName;
 
 /// Connections are replaced after this time, as memory of theirs only grows.
@@ -59,8 +56,8 @@ pub struct AppTx {
 struct Slots {
     options: PgConnectOptions,
     acquire_timeout: Duration,
-    /// One for each slot that is not in use.
-    permits: Arc<Semaphore>,
+    /// One for each slot that is not in use. An app that wants many must leave some to the others.
+    permits: FairPermits<SchemaName>,
     slots: Mutex<Vec<Slot>>,
 }
 
@@ -90,7 +87,7 @@ struct Lease {
     live: Option<Box<Live>>,
     /// Neither a statement nor a transaction is under way.
     at_rest: bool,
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<FairPermit<SchemaName>>,
 }
 
 impl AppPool {
@@ -104,7 +101,7 @@ impl AppPool {
         let slots = Slots {
             options,
             acquire_timeout,
-            permits: Arc::new(Semaphore::new(count)),
+            permits: FairPermits::new(count, count - count / 4),
             slots: Mutex::new((0..count).map(|_| Slot::Empty).collect()),
         };
         Self { slots: Arc::new(slots), owner }
@@ -197,11 +194,7 @@ impl AppPool {
 
     /// Wait for everybody who has a connection, then close all; later requests are refused.
     pub(super) async fn close(&self) {
-        let all = self.slots.lock().len() as u32;
-        // Those who wait already are served first. An error says that it is closed already.
-        if let Ok(_everybody) = self.slots.permits.acquire_many(all).await {
-            self.slots.permits.close();
-        }
+        self.slots.permits.close().await;
         for live in self.slots.take_idle() {
             // Whether the other side hears of it changes nothing.
             let _ = live.connection.close().await;
@@ -243,7 +236,7 @@ impl Slots {
 
     /// A connection with the role `schema`, as soon as one may be had.
     async fn lease(this: &Arc<Self>, schema: &SchemaName) -> Result<Lease, Error> {
-        let permit = timeout(this.acquire_timeout, this.permits.clone().acquire_owned())
+        let permit = timeout(this.acquire_timeout, this.permits.acquire(schema))
             .await
             .map_err(|_| Error::PoolTimedOut)?
             .map_err(|_| Error::PoolClosed)?;

@@ -4,6 +4,7 @@ mod app_pool;
 pub mod config;
 pub mod database;
 pub mod embedded_postgres;
+mod fair_permits;
 pub mod lifecycle;
 pub mod metrics;
 pub mod telemetry;

@@ -2,6 +2,7 @@
 
 mod committed_rows;
 
+pub(in crate::sync) use self::committed_rows::ReadGroups;
 pub use self::committed_rows::{CommittedRows, CommittedRowsError, CommittedRowsQuery};
 
 /// Rows of a bundle as they are stored: objects joined by a comma and a line feed, which occurs nowhere inside them.

@@ -27,6 +27,7 @@ pub mod rollup;
 pub mod served;
 pub mod server_write;
 pub mod snapshot;
+mod together;
 pub mod watch;
 
 use std::sync::Arc;
@@ -51,8 +52,10 @@ pub struct Engine {
     limits: Arc<LimitsConfig>,
     /// Where commits of one scope wait for each other before they take a connection.
     queues: queue::ScopeQueues,
-    /// Where those who have their scope's turn wait to be committed with others.
-    groups: push::CommitGroups,
+    /// Where the steps of small pushes wait to be taken with others.
+    groups: push::PushGroups,
+    /// And the reading back of what became of them.
+    reads: bundle::ReadGroups,
     /// Commits under way. They run to their end even if their client goes away.
     tasks: TaskTracker,
     /// Where expired pushes are looked for.
@@ -92,13 +95,21 @@ pub struct CommitEvent {
     pub seq: BundleSeq,
 }
 
+impl SyncCaller {
+    /// Requests that may go together.
+    fn together(&self) -> together::Key {
+        (self.app.app, self.app.schema_version)
+    }
+}
+
 impl Engine {
     pub fn new(apps: AppPool, clock: Clock, limits: LimitsConfig) -> Self {
         Self {
             apps,
             clock,
             queues: queue::ScopeQueues::default(),
-            groups: push::CommitGroups::default(),
+            groups: push::PushGroups::default(),
+            reads: bundle::ReadGroups::new(1),
             tasks: TaskTracker::new(),
             apps_with_pushes: push::AppsWithPushes::default(),
             hub: hub::Hub::default(),

@@ -23,8 +23,14 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/app/0007_small_push.sql"),
     include_str!("../../../migrations/app/0008_group_commit.sql"),
     include_str!("../../../migrations/app/0009_dashboard_reads.sql"),
-    include_str!("../../../migrations/app/0011_rollups.sql"),
+    include_str!("../../../migrations/app/0010_rollups.sql"),
+    include_str!("../../../migrations/app/0011_many_rows.sql"),
 ];
+
+/// The version of the engine's tables that this server knows: the number of the last migration.
+pub fn known_version() -> i32 {
+    i32::try_from(MIGRATIONS.len()).expect("BUG: more migrations than an i32 counts")
+}
 
 /// The engine's tables of an app could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +49,17 @@ pub async fn create(
     profile: WireProfile,
     at: OffsetDateTime,
 ) -> Result<(), MigrateError> {
+    create_at_version(apps, app, profile, at, known_version()).await
+}
+
+/// As [`create`], as a server that knew no later `version` did it: for tests of what comes after.
+pub async fn create_at_version(
+    apps: &AppPool,
+    app: AppId,
+    profile: WireProfile,
+    at: OffsetDateTime,
+    version: i32,
+) -> Result<(), MigrateError> {
     let schema = app.schema();
     // Two servers may be at it; whoever comes second finds what the first has made.
     if let Err(error) = create_role_and_schema(apps.as_owner(), &schema).await {
@@ -51,7 +68,7 @@ pub async fn create(
         }
         create_role_and_schema(apps.as_owner(), &schema).await?;
     }
-    migrate(apps, app, profile, at).await
+    migrate_to(apps, app, profile, at, version).await
 }
 
 async fn create_role_and_schema(pool: &PgPool, schema: &SchemaName) -> Result<(), sqlx::Error> {
@@ -79,8 +96,17 @@ pub async fn migrate(
     profile: WireProfile,
     at: OffsetDateTime,
 ) -> Result<(), MigrateError> {
+    migrate_to(apps, app, profile, at, known_version()).await
+}
+
+async fn migrate_to(
+    apps: &AppPool,
+    app: AppId,
+    profile: WireProfile,
+    at: OffsetDateTime,
+    known: i32,
+) -> Result<(), MigrateError> {
     let schema = app.schema();
-    let known = i32::try_from(MIGRATIONS.len()).expect("BUG: more migrations than an i32 counts");
     let found = version(apps, &schema).await?;
     if found > known {
         return Err(MigrateError::Newer { found, known });

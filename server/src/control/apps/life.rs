@@ -108,8 +108,9 @@ impl ControlPlane {
         let mut app = locked(&mut tx, app.app_id).await?.ok_or(sqlx::Error::RowNotFound)?;
         if app.state == AppState::Creating {
             engine_schema::create(&self.apps, app.app_id, app.profile, self.clock.now()).await?;
-            sqlx::query("update platform.app set state = 'ready' where app_id = $1")
+            sqlx::query("update platform.app set state = 'ready', engine_version = $2 where app_id = $1")
                 .bind(app.app_id)
+                .bind(engine_schema::known_version())
                 .execute(&mut *tx)
                 .await?;
             changes::bump(&mut tx, &self.clock, Some(app.app_id)).await?;

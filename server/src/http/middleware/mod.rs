@@ -5,3 +5,4 @@ pub(super) mod encoding;
 pub(super) mod observe;
 pub(super) mod security;
 pub(super) mod sessions;
+pub(super) mod slashes;

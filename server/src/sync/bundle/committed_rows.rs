@@ -1,10 +1,15 @@
 //! `GET sync/committed-bundles/{bundle_seq}/rows`: what a push has become, for the device that pushed it.
 
+use std::collections::HashMap;
+
 use super::{ROW_SEPARATOR, slice_rows};
 use crate::{
     ids::BundleSeq,
     ops::database::in_schema,
-    sync::{Engine, SyncCaller},
+    sync::{
+        Engine, SyncCaller,
+        together::{Together, or_alone},
+    },
     tables::spec::WireProfile,
 };
 
@@ -53,8 +58,20 @@ pub enum CommittedRowsError {
     Database(#[from] sqlx::Error),
 }
 
+/// The readings that wait to be answered together.
+pub(in crate::sync) type ReadGroups = Together<Wanted, Result<Option<Found>, sqlx::Error>>;
+
+/// A page that somebody wants.
+#[derive(Debug, Clone)]
+pub(in crate::sync) struct Wanted {
+    caller: SyncCaller,
+    bundle_seq: i64,
+    first: i64,
+    max_rows: i64,
+}
+
 #[derive(Debug, sqlx::FromRow)]
-struct Found {
+pub(in crate::sync) struct Found {
     is_pruned: bool,
     source_id: Option<String>,
     source_bundle_id: Option<i64>,
@@ -81,6 +98,35 @@ left join lateral (
 ) r on true
 where s.scope_id = $1";
 
+/// The same for many, each a number in the arrays from 1; bundles of more than `$5` bytes and what is not there are left
+/// out. The arrays hide in sub-selects to have one plan for any length of them, and the look-ups are lateral with a limit so
+/// that it is one of look-ups by key.
+const GROUP_SQL: &str = "
+select u.n, s.floor_seq >= u.bundle_seq as is_pruned, b.source_id, b.source_bundle_id, b.row_count, b.bundle_hash,
+    b.request_hash, r.first_ordinals, r.bodies
+from unnest(
+    (select $1::text[]), (select $2::bigint[]), (select $3::bigint[]), (select $4::bigint[])
+) with ordinality as u (scope_id, bundle_seq, first_ordinal, max_rows, n)
+cross join lateral (
+    select s.floor_seq from {schema}._sync_scope s where s.scope_id = u.scope_id limit 1
+) s
+cross join lateral (
+    select b.source_id, b.source_bundle_id, b.row_count, b.bundle_hash, b.request_hash
+    from {schema}._sync_bundle b
+    where b.scope_id = u.scope_id and b.bundle_seq = u.bundle_seq and b.byte_count <= $5
+    limit 1
+) b
+cross join lateral (
+    select array_agg(r.first_ordinal order by r.first_ordinal) as first_ordinals,
+        array_agg(r.body order by r.first_ordinal) as bodies
+    from {schema}._sync_bundle_rows r
+    where r.scope_id = u.scope_id and r.bundle_seq = u.bundle_seq
+        and r.first_ordinal + r.row_count > u.first_ordinal and r.first_ordinal < u.first_ordinal + u.max_rows
+) r";
+
+/// The most bytes of a bundle that is read together with others.
+const SMALL_BYTES: i64 = 16 * 1024;
+
 impl Engine {
     /// A page of the rows of one bundle, in order.
     pub async fn committed_rows(
@@ -93,15 +139,60 @@ impl Engine {
             self.limits.max_rows_per_committed_bundle_chunk,
         )?;
         let first = query.after_row_ordinal.map_or(0, |after| after.saturating_add(1));
-        let query_found = sqlx::query_as(in_schema(&caller.app.schema, SQL))
-            .bind(&caller.scope)
-            .bind(query.bundle_seq)
+        let wanted = Wanted {
+            caller: caller.clone(),
+            bundle_seq: query.bundle_seq,
             // Beyond what any bundle holds, and safe to add to.
-            .bind(first.min(i64::from(i32::MAX)))
-            .bind(max_rows);
-        let found: Option<Found> = self.apps.optional(&caller.app.schema, query_found).await?;
-        let found = found.ok_or(CommittedRowsError::NotFound)?;
+            first: first.min(i64::from(i32::MAX)),
+            max_rows,
+        };
+        let engine = self.clone();
+        let read = move |group| {
+            let engine = engine.clone();
+            async move { engine.read_group(group).await }
+        };
+        let found = self.reads.ask(&self.tasks, caller.together(), wanted, read).await;
+        let found = found.expect("BUG: reading a bundle panicked")?.ok_or(CommittedRowsError::NotFound)?;
         found.into_page(query, first, max_rows, caller.app.profile)
+    }
+
+    /// What each wants.
+    async fn read_group(&self, group: Vec<Wanted>) -> Vec<Result<Option<Found>, sqlx::Error>> {
+        // Whatever went wrong, each finds out alone.
+        let mut found = if group.len() > 1 { self.try_read_group(&group).await } else { Ok(HashMap::new()) }
+            .unwrap_or_default();
+        let grouped =
+            (1..=group.len() as i64).map(|n| found.remove(&n).map(|found| Ok(Some(found)))).collect();
+        or_alone(&group, grouped, |one| self.read_alone(one.clone())).await
+    }
+
+    async fn try_read_group(&self, group: &[Wanted]) -> Result<HashMap<i64, Found>, sqlx::Error> {
+        #[derive(sqlx::FromRow)]
+        struct Numbered {
+            n: i64,
+            #[sqlx(flatten)]
+            found: Found,
+        }
+
+        let app = &group.first().expect("BUG: an empty group").caller.app;
+        let column = |of: fn(&Wanted) -> i64| -> Vec<i64> { group.iter().map(of).collect() };
+        let query = sqlx::query_as(in_schema(&app.schema, GROUP_SQL))
+            .bind(group.iter().map(|one| one.caller.scope.as_str()).collect::<Vec<_>>())
+            .bind(column(|one| one.bundle_seq))
+            .bind(column(|one| one.first))
+            .bind(column(|one| one.max_rows))
+            .bind(SMALL_BYTES);
+        let found: Vec<Numbered> = self.apps.all(&app.schema, query).await?;
+        Ok(found.into_iter().map(|numbered| (numbered.n, numbered.found)).collect())
+    }
+
+    async fn read_alone(&self, one: Wanted) -> Result<Option<Found>, sqlx::Error> {
+        let query = sqlx::query_as(in_schema(&one.caller.app.schema, SQL))
+            .bind(&one.caller.scope)
+            .bind(one.bundle_seq)
+            .bind(one.first)
+            .bind(one.max_rows);
+        self.apps.optional(&one.caller.app.schema, query).await
     }
 }
 

@@ -1,5 +1,7 @@
 //! `POST sync/push-sessions`: announce a push.
 
+use std::collections::HashSet;
+
 use time::Duration;
 use uuid::Uuid;
 
@@ -7,7 +9,10 @@ use super::{CommittedPush, PushRefused};
 use crate::{
     ids::BundleSeq,
     ops::database::in_schema,
-    sync::{Engine, SyncCaller},
+    sync::{
+        Engine, SyncCaller,
+        together::{Together, or_alone},
+    },
     tables::spec::WireProfile,
 };
 
@@ -53,8 +58,9 @@ pub enum CreateError {
     Database(#[from] sqlx::Error),
 }
 
+/// What `_sync_push_create` answers.
 #[derive(Debug, sqlx::FromRow)]
-struct Answer {
+pub(in crate::sync) struct Answer {
     outcome: String,
     bundle_seq: Option<BundleSeq>,
     row_count: Option<i32>,
@@ -64,18 +70,79 @@ struct Answer {
     replaced_by_source_id: Option<String>,
 }
 
+const SQL: &str = "select outcome, bundle_seq, row_count, bundle_hash, request_hash,
+        expected_source_bundle_id, replaced_by_source_id
+    from {schema}._sync_push_create($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+
+/// Those that are not in order are left out. The arrays hide in sub-selects to have one plan for any length of them, and
+/// look-ups are lateral with a limit so that it is one of look-ups by key.
+const GROUP_SQL: &str = "
+insert into {schema}._sync_push (
+    scope_id, push_id, source_id, source_bundle_id, planned_row_count, staged_row_count, staged_bytes, request_hash,
+    initialization_id, schema_version, created_at, expires_at
+)
+select u.scope_id, u.push_id, u.source_id, u.source_bundle_id, u.planned_row_count, 0, 0, u.request_hash,
+    null, $7, $8, $8 + $9
+from unnest(
+    (select $1::text[]), (select $2::uuid[]), (select $3::text[]), (select $4::bigint[]), (select $5::bigint[]),
+    (select $6::text[])
+) as u (scope_id, push_id, source_id, source_bundle_id, planned_row_count, request_hash)
+cross join lateral (
+    select
+    from {schema}._sync_scope s
+    left join {schema}._sync_source o on o.scope_id = s.scope_id and o.source_id = u.source_id
+    where s.scope_id = u.scope_id and s.state = 'initialized'
+        and o.state is distinct from 'retired' and coalesce(o.source_bundle_id, 0) + 1 = u.source_bundle_id
+    limit 1
+) gate
+on conflict (scope_id, source_id, source_bundle_id) do nothing
+returning push_id";
+
+/// The announcements that wait to be put down together.
+pub(in crate::sync) type CreateGroups = Together<Announced, Result<Answer, sqlx::Error>>;
+
+/// An announcement that can be put down.
+#[derive(Debug, Clone)]
+pub(in crate::sync) struct Announced {
+    caller: SyncCaller,
+    new: NewPush,
+    push_id: Uuid,
+}
+
 impl Engine {
     /// Begin a push, in place of an older one of the same source and number that has not been committed.
     pub async fn create_push(&self, caller: &SyncCaller, new: NewPush) -> Result<CreatedPush, CreateError> {
-        const SQL: &str = "select outcome, bundle_seq, row_count, bundle_hash, request_hash,
-                expected_source_bundle_id, replaced_by_source_id
-            from {schema}._sync_push_create($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         if let Err(error) = new.check(caller.app.profile, self.limits.max_rows_per_bundle) {
             self.record_refused_push(caller, &new, &error).await;
             return Err(error);
         }
         let push_id = Uuid::new_v4();
         self.apps_with_pushes.note(caller.app.app, &caller.app.schema);
+        let one = Announced { caller: caller.clone(), new, push_id };
+        let engine = self.clone();
+        let create = move |group| {
+            let engine = engine.clone();
+            async move { engine.create_group(group).await }
+        };
+        let answer = self.groups.creates.ask(&self.tasks, caller.together(), one.clone(), create).await;
+        let answer = answer.expect("BUG: creating a push panicked")?;
+        answer.into_created(caller, &one.new, push_id)
+    }
+
+    /// What became of each announcement.
+    async fn create_group(&self, group: Vec<Announced>) -> Vec<Result<Answer, sqlx::Error>> {
+        // Whatever went wrong, each finds out alone.
+        let created = if group.len() > 1 { self.try_create_group(&group).await } else { Ok(HashSet::new()) };
+        let created = created.unwrap_or_default();
+        let grouped = group
+            .iter()
+            .map(|one| created.contains(&one.push_id).then(|| Ok(Answer::ok(&one.new))))
+            .collect();
+        or_alone(&group, grouped, |one| self.create_alone(one.clone())).await
+    }
+
+    async fn create_alone(&self, one: Announced) -> Result<Answer, sqlx::Error> {
+        let Announced { caller, new, push_id } = &one;
         let query = sqlx::query_as(in_schema(&caller.app.schema, SQL))
             .bind(&caller.scope)
             .bind(&caller.source)
@@ -88,8 +155,26 @@ impl Engine {
             .bind(self.clock.now())
             .bind(self.push_ttl())
             .bind(self.lease_ttl());
-        let answer: Answer = self.apps.one(&caller.app.schema, query).await?;
-        answer.into_created(caller, &new, push_id)
+        self.apps.one(&caller.app.schema, query).await
+    }
+
+    /// The pushes that could begin just so: what `_sync_push_create` does when everything is in order.
+    async fn try_create_group(&self, group: &[Announced]) -> Result<HashSet<Uuid>, sqlx::Error> {
+        let app = &group.first().expect("BUG: an empty group").caller.app;
+        let in_order: Vec<_> = group.iter().filter(|one| one.new.initialization_id.is_none()).collect();
+        let column = |of: fn(&Announced) -> i64| -> Vec<i64> { in_order.iter().map(|one| of(one)).collect() };
+        let query = sqlx::query_as(in_schema(&app.schema, GROUP_SQL))
+            .bind(in_order.iter().map(|one| one.caller.scope.as_str()).collect::<Vec<_>>())
+            .bind(in_order.iter().map(|one| one.push_id).collect::<Vec<_>>())
+            .bind(in_order.iter().map(|one| one.caller.source.as_str()).collect::<Vec<_>>())
+            .bind(column(|one| one.new.source_bundle_id))
+            .bind(column(|one| one.new.planned_row_count))
+            .bind(in_order.iter().map(|one| one.new.request_hash.as_deref()).collect::<Vec<_>>())
+            .bind(app.schema_version)
+            .bind(self.clock.now())
+            .bind(self.push_ttl());
+        let created: Vec<(Uuid,)> = self.apps.all(&app.schema, query).await?;
+        Ok(created.into_iter().map(|(push_id,)| push_id).collect())
     }
 
     /// How long a push lasts after its last chunk.
@@ -121,6 +206,19 @@ impl NewPush {
 }
 
 impl Answer {
+    /// The push has begun.
+    fn ok(new: &NewPush) -> Self {
+        Self {
+            outcome: "ok".to_owned(),
+            bundle_seq: None,
+            row_count: None,
+            bundle_hash: None,
+            request_hash: None,
+            expected_source_bundle_id: new.source_bundle_id,
+            replaced_by_source_id: None,
+        }
+    }
+
     fn into_created(
         self,
         caller: &SyncCaller,

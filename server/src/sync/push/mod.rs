@@ -8,16 +8,28 @@ mod expire;
 mod group_commit;
 mod stage;
 
+use self::{
+    create::CreateGroups,
+    group_commit::{COMMITS_AT_ONCE, CommitGroups},
+    stage::ChunkGroups,
+};
 use crate::ids::{BundleSeq, SourceId};
 
 pub(in crate::sync) use self::expire::AppsWithPushes;
-pub(in crate::sync) use self::group_commit::CommitGroups;
 pub use self::{
     commit::CommitError,
     create::{CreateError, CreatedPush, NewPush},
     delete::DeleteError,
     stage::{StageError, StagedPush},
 };
+
+/// Steps of small pushes that wait to be taken together with others of their app.
+#[derive(Debug, Clone)]
+pub(in crate::sync) struct PushGroups {
+    creates: CreateGroups,
+    chunks: ChunkGroups,
+    commits: CommitGroups,
+}
 
 /// A bundle that a push has become; what its device is told, once or again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +64,16 @@ pub enum PushRefused {
     InitializationStale,
     #[error("the source is retired")]
     SourceRetired { source_id: SourceId, replaced_by: Option<String> },
+}
+
+impl Default for PushGroups {
+    fn default() -> Self {
+        Self {
+            creates: CreateGroups::new(1),
+            chunks: ChunkGroups::new(1),
+            commits: CommitGroups::new(COMMITS_AT_ONCE),
+        }
+    }
 }
 
 impl PushRefused {

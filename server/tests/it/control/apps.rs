@@ -12,11 +12,11 @@ use syncline::{
         slugs::Slug,
         tenants::AppName,
     },
-    tables::spec::WireProfile,
+    tables::{engine_schema, spec::WireProfile},
 };
 use time::Duration;
 
-use crate::support::app::{TestApp, TestSyncApp};
+use crate::support::app::{Answer, TestApp, TestSyncApp};
 
 fn new_app(slug: &str, profile: WireProfile) -> NewApp {
     NewApp {
@@ -191,4 +191,42 @@ async fn the_audit_log_cannot_be_rewritten() {
         .await
         .unwrap();
     assert!(left.is_empty());
+}
+
+#[tokio::test]
+async fn an_app_of_an_older_server_is_brought_up_to_date_before_it_is_served_and_by_the_job() {
+    let app = TestApp::start().await;
+    let notes = app.create_app(WireProfile::Numbers, "").await;
+    let tasks = app.create_app_of(&notes.owner, "tasks", WireProfile::Strings, "").await;
+    let pool = app.pool().await;
+    // Connections of its own, that have never seen the roles that go.
+    let older = app.another_node().await;
+    let apps = &older.state.databases.apps;
+    // As if a server that knew only the first migrations had made them.
+    for (n, of) in [&notes, &tasks].into_iter().enumerate() {
+        engine_schema::drop(apps, of.app.app_id).await.unwrap();
+        let (profile, version) = (of.app.profile, 8 - n as i32);
+        engine_schema::create_at_version(apps, of.app.app_id, profile, app.clock.now(), version)
+            .await
+            .unwrap();
+    }
+    sqlx::query("update platform.app set engine_version = 0").execute(&pool).await.unwrap();
+    let version = async |of: &TestSyncApp| -> i32 {
+        let sql = format!("select max(version) from {}._sync_migration", of.app.app_id.schema());
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap()
+    };
+
+    let newer = app.another_node().await;
+    let url = notes.base_url.replace(app.url(), &newer.url);
+    let token = notes.token("ada").await;
+    let capabilities = reqwest::Client::new()
+        .get(format!("{url}/sync/capabilities"))
+        .bearer_auth(token)
+        .header("Oversync-Source-ID", "phone");
+    assert_eq!(Answer::of(capabilities).await.status, StatusCode::OK);
+    assert_eq!(version(&notes).await, engine_schema::known_version());
+
+    newer.state.control.bring_all_up_to_date().await.unwrap();
+    assert_eq!(version(&tasks).await, engine_schema::known_version());
+    assert_eq!(newer.state.control.bring_all_up_to_date().await.unwrap(), 0);
 }

@@ -29,7 +29,7 @@ pub(crate) struct SyncApp {
     pub(crate) app: AppId,
     pub(crate) profile: WireProfile,
     pub(crate) base: String,
-    _database: TestDatabase,
+    pub(crate) database: TestDatabase,
 }
 
 /// Somebody with a token and a source id.
@@ -86,7 +86,7 @@ impl SyncApp {
             sqlx::query(AssertSqlSafe(sql)).execute(&databases.platform).await.unwrap();
         }
         let base = serve(&state).await;
-        let this = Self { state, app, profile, base, _database: database };
+        let this = Self { state, app, profile, base, database };
         this.publish(tables).await;
         this
     }
@@ -97,7 +97,7 @@ impl SyncApp {
             Config::clone(&self.state.config),
             self.state.clock.clone(),
             Chance::seeded(2),
-            self._database.databases().await,
+            self.database.databases().await,
         );
         state.start_tasks();
         serve(&state).await
@@ -187,7 +187,7 @@ impl SyncApp {
 }
 
 /// Serve on a free port; answers the app's base URL.
-async fn serve(state: &Syncline) -> String {
+pub(crate) async fn serve(state: &Syncline) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}/t/acme/notes", listener.local_addr().unwrap());
     let service = router(state.clone());

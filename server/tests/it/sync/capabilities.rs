@@ -6,6 +6,17 @@ use syncline::tables::spec::WireProfile;
 use crate::support::sync_app::{Reply, SyncApp, table, tables};
 
 #[tokio::test]
+async fn a_base_url_may_end_with_a_slash() {
+    let app = SyncApp::strings().await;
+    let device = app.device("u", "d").await;
+    let without = device.get("sync/capabilities").await.ok();
+    assert_eq!(device.get("/sync/capabilities").await.ok(), without);
+    device.post("/sync/connect", &json!({"has_local_pending_rows": false})).await.ok();
+    assert_eq!(device.get("/sync/pull?after_bundle_seq=0").await.ok()["bundles"], json!([]));
+    device.get("sync//pull?after_bundle_seq=0").await.refused(404, "not_found");
+}
+
+#[tokio::test]
 async fn clients_are_told_tables_features_and_limits() {
     let app = SyncApp::strings().await;
     let device = app.device("u", "d").await;

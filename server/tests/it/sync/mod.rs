@@ -5,6 +5,7 @@ mod committed_rows;
 mod connect;
 mod devices;
 mod preview_write;
+mod plans;
 mod pull;
 mod push_at_once;
 mod push_commit;
