@@ -159,7 +159,7 @@ impl Engine {
             .bind(group.iter().map(|one| one.push_id).collect::<Vec<_>>())
             .bind(group.iter().map(|one| one.chunk.table_nos[0]).collect::<Vec<_>>())
             .bind(texts(|one| &one.chunk.keys[0]))
-            .bind(texts(|one| &one.chunk.ops[0]))
+            .bind(texts(|one| one.chunk.ops[0]))
             .bind(group.iter().map(|one| one.chunk.base_versions[0]).collect::<Vec<_>>())
             .bind(texts(|one| &one.chunk.rows))
             .bind(self.clock.now())
