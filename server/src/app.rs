@@ -6,7 +6,7 @@ use axum::extract::FromRef;
 
 use crate::{
     clock::Clock,
-    control::ControlPlane,
+    control::{ControlPlane, changes::Changed},
     directory::Directory,
     ids::Chance,
     jobs,
@@ -48,11 +48,32 @@ impl Syncline {
         let (directory, stop) = (self.directory.clone(), self.lifecycle.closing());
         self.lifecycle.spawn(async move { directory.follow_changes(stop).await });
 
+        let (server, stop) = (self.clone(), self.lifecycle.closing());
+        self.lifecycle.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = server.recheck_streams() => {}
+            }
+        });
+
         let (platform, apps) = (self.databases.platform.clone(), self.databases.apps.clone());
         let (relay, stop) = (Relay::new(self.engine.hub().clone(), platform, apps), self.lifecycle.closing());
         self.lifecycle.spawn(relay.run(stop));
 
         jobs::start(self);
+    }
+
+    /// Have streams ask again whether they may go on whenever their app has changed.
+    async fn recheck_streams(&self) {
+        let mut listener = self.directory.listen();
+        loop {
+            match listener.changed().await {
+                Changed::Apps(apps) => {
+                    apps.into_iter().for_each(|app| self.engine.recheck_streams(Some(app)))
+                }
+                Changed::Everything => self.engine.recheck_streams(None),
+            }
+        }
     }
 
     /// Wait for the end of what runs beside requests, and close the pools. Call it when no request is open any more.

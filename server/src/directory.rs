@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::broadcast, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -35,6 +35,8 @@ const TRUST_FOR: Duration = Duration::from_millis(1_000);
 const MAX_APPS: u64 = 10_000;
 /// Changed apps that are remembered one by one before all entries are dropped at once.
 const MAX_CHANGED: usize = 10_000;
+/// Answers of the poller that may wait for a listener; one that is slower hears that everything changed.
+const MAX_UNHEARD: usize = 64;
 
 /// Everything a request to an app needs to know about it. Immutable; replaced when the app changes.
 #[derive(Debug)]
@@ -56,7 +58,13 @@ struct Inner {
     apps: AppPool,
     entries: moka::future::Cache<Address, Entry>,
     freshness: Freshness,
+    /// Tells who listens what has changed, after it is known here.
+    news: broadcast::Sender<Changed>,
 }
+
+/// Hears of apps that have changed, once the directory knows of it.
+#[derive(Debug)]
+pub struct Listener(broadcast::Receiver<Changed>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Address {
@@ -105,7 +113,13 @@ impl Directory {
             apps,
             entries: moka::future::Cache::new(MAX_APPS),
             freshness: Freshness::default(),
+            news: broadcast::Sender::new(MAX_UNHEARD),
         }))
+    }
+
+    /// Hear of changes from now on: what is long-lived and was allowed by what an app was like must ask again.
+    pub fn listen(&self) -> Listener {
+        Listener(self.0.news.subscribe())
     }
 
     /// The app at these slugs; None if there is none that is ready. Whoever asks for the same app at the same time
@@ -162,6 +176,10 @@ impl Directory {
         let asked = Instant::now();
         let changes = self.0.control.changes_since(self.0.freshness.known()).await?;
         self.0.freshness.learn(changes.number, &changes.what, asked);
+        if !matches!(&changes.what, Changed::Apps(apps) if apps.is_empty()) {
+            // Nobody listens: nobody has anything to ask again.
+            let _ = self.0.news.send(changes.what);
+        }
         Ok(())
     }
 
@@ -190,6 +208,17 @@ impl Directory {
             return Err(NoEntry::Unsettled(live));
         }
         Ok(Entry { live, as_of })
+    }
+}
+
+impl Listener {
+    /// What has changed since the last answer. Waits for ever if the directory is gone.
+    pub async fn changed(&mut self) -> Changed {
+        match self.0.recv().await {
+            Ok(changed) => changed,
+            Err(broadcast::error::RecvError::Lagged(_)) => Changed::Everything,
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
     }
 }
 

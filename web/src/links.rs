@@ -219,6 +219,20 @@ impl AppLinks {
         format!("{}/users/{}", self.base, segment(scope))
     }
 
+    /// Where the tokens of an end user are revoked, from a page about the scope.
+    pub fn revoke_tokens(&self, scope: &str) -> String {
+        format!("{}/revoke-tokens", self.user(scope))
+    }
+
+    /// Where that is taken back.
+    pub fn lift_revocation(&self, scope: &str) -> String {
+        format!("{}/lift-revocation", self.user(scope))
+    }
+
+    pub fn retire_device(&self, scope: &str, source: &str) -> String {
+        format!("{}/retire", self.device(scope, source))
+    }
+
     pub fn devices(&self) -> String {
         format!("{}/devices", self.base)
     }

@@ -4,7 +4,7 @@
 //! [`EndUser`] of it or says which check failed. The answer on the wire is one sentence ([`TokenFailure::hint`]); the
 //! error's own text has the particulars, for the people who run the app.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde_json::{Map, Value, json};
@@ -26,7 +26,12 @@ pub struct EndUserAuth {
     mint_key_id: String,
     mint_secret: SigningSecret,
     own: Option<OwnJwt>,
+    revocations: Revocations,
 }
+
+/// Users whose tokens are refused unless they were issued after an instant; in bounds that the control plane keeps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Revocations(HashMap<String, OffsetDateTime>);
 
 /// The app's own tokens: HS256, signed by the app's own server.
 #[derive(Debug, Clone)]
@@ -54,6 +59,15 @@ pub struct EndUser {
     user: UserId,
     scope: ScopeId,
     expires_at: OffsetDateTime,
+    /// At the earliest, by our clock; None: the token does not say.
+    issued_at: Option<OffsetDateTime>,
+}
+
+/// Whom a token names that was refused: a hint for people, proof of nothing unless [`TokenFailure::is_signed`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnverifiedUser {
+    pub user: UserId,
+    pub scope: ScopeId,
 }
 
 /// A token as it came, its signature and claims not checked: good for nothing but being verified.
@@ -92,6 +106,14 @@ pub enum TokenFailure {
     NoScope { claim: String },
     #[error("the scope in its {claim:?} claim is not acceptable: {reason}")]
     Scope { claim: String, reason: InvalidName },
+    #[error(
+        "all tokens that its user got until {at} are revoked, and it is from {issued_at} at the earliest"
+    )]
+    Revoked { at: OffsetDateTime, issued_at: OffsetDateTime },
+    #[error(
+        "all tokens that its user got until {at} are revoked, and it does not say when it was issued (iat)"
+    )]
+    RevokedUndated { at: OffsetDateTime },
 }
 
 impl TokenFailure {
@@ -108,7 +130,33 @@ impl TokenFailure {
             Self::Audience { .. } => "The bearer token is for another audience (aud).",
             Self::NoUser { .. } | Self::User { .. } => "The bearer token names no acceptable user.",
             Self::NoScope { .. } | Self::Scope { .. } => "The bearer token names no acceptable scope.",
+            Self::Revoked { .. } => "The bearer token was revoked. Sign in again.",
+            Self::RevokedUndated { .. } => {
+                "The user's earlier tokens were revoked, and the bearer token does not say when it was issued (iat)."
+            }
         }
+    }
+
+    /// Which check failed, in a word that is kept with the device.
+    pub const fn check(&self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Algorithm { .. } => "algorithm",
+            Self::NoOwnSecret => "key",
+            Self::Signature { .. } => "signature",
+            Self::NoExpiry | Self::Expired { .. } => "expiry",
+            Self::NotYetValid { .. } => "not_before",
+            Self::Issuer { .. } => "issuer",
+            Self::Audience { .. } => "audience",
+            Self::NoUser { .. } | Self::User { .. } => "user",
+            Self::NoScope { .. } | Self::Scope { .. } => "scope",
+            Self::Revoked { .. } | Self::RevokedUndated { .. } => "revoked",
+        }
+    }
+
+    /// Whether the token bears the signature of the app's key, so that what it claims was claimed by somebody who may.
+    pub const fn is_signed(&self) -> bool {
+        !matches!(self, Self::Malformed | Self::Algorithm { .. } | Self::NoOwnSecret | Self::Signature { .. })
     }
 }
 
@@ -140,6 +188,16 @@ impl<'a> UnverifiedToken<'a> {
     }
 }
 
+/// What a token claims, whoever made it.
+fn unverified_claims(token: &str) -> Option<Map<String, Value>> {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    if token.len() > MAX_TOKEN_BYTES {
+        return None;
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
 /// A header that names an algorithm which the library does not know (`none`, for instance) is told apart from junk.
 fn unreadable_header(text: &str) -> TokenFailure {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -157,7 +215,13 @@ fn unreadable_header(text: &str) -> TokenFailure {
 
 impl EndUserAuth {
     pub fn new(app: AppId, mint_key_id: String, mint_secret: SigningSecret, own: Option<OwnJwt>) -> Self {
-        Self { app, mint_key_id, mint_secret, own }
+        Self { app, mint_key_id, mint_secret, own, revocations: Revocations::default() }
+    }
+
+    /// The same, with users whose tokens are revoked.
+    #[must_use]
+    pub fn with_revocations(self, revocations: Revocations) -> Self {
+        Self { revocations, ..self }
     }
 
     /// A token for `user` and `scope` that lives for `ttl` from `now`.
@@ -181,11 +245,46 @@ impl EndUserAuth {
         if token.key_id() == Some(&self.mint_key_id) {
             let claims =
                 token.claims_signed_by(&self.mint_secret).ok_or(TokenFailure::Signature { ours: true })?;
-            return self.check_ours(&claims, now);
+            let user = self.check_ours(&claims, now)?;
+            return self.check_revoked(&user).map(|()| user);
         }
         let own = self.own.as_ref().ok_or(TokenFailure::NoOwnSecret)?;
         let claims = token.claims_signed_by(&own.secret).ok_or(TokenFailure::Signature { ours: false })?;
-        own.check(&claims, now)
+        let user = own.check(&claims, now)?;
+        self.check_revoked(&user).map(|()| user)
+    }
+
+    /// Whether a user who was let in before still would be, as far as revocations go: for streams that are open.
+    pub fn still_lets_in(&self, user: &EndUser) -> bool {
+        self.check_revoked(user).is_ok()
+    }
+
+    /// Whom a refused token names, if it names anybody. Nothing about it is proved.
+    pub fn named_by(&self, token: &str) -> Option<UnverifiedUser> {
+        let claims = unverified_claims(token)?;
+        let ours = || {
+            let user = user_in(&claims, "sub").ok()?;
+            let scope = scope_in(&claims, OUR_SCOPE_CLAIM).unwrap_or_else(|_| user.own_scope());
+            Some(UnverifiedUser { user, scope })
+        };
+        let own = self.own.as_ref().filter(|_| claims.get("iss").and_then(Value::as_str) != Some(OUR_ISSUER));
+        let Some(own) = own else { return ours() };
+        let user = user_in(&claims, &own.user_claim).ok()?;
+        let scope = match &own.scope_claim {
+            Some(claim) => scope_in(&claims, claim).ok()?,
+            None => user.own_scope(),
+        };
+        Some(UnverifiedUser { user, scope })
+    }
+
+    /// Tokens tell their time in whole seconds, so one that is issued in the second of the revocation is refused too.
+    fn check_revoked(&self, user: &EndUser) -> Result<(), TokenFailure> {
+        let Some(at) = self.revocations.0.get(user.user.as_str()).copied() else { return Ok(()) };
+        match user.issued_at {
+            None => Err(TokenFailure::RevokedUndated { at }),
+            Some(issued_at) if issued_at <= at => Err(TokenFailure::Revoked { at, issued_at }),
+            Some(_) => Ok(()),
+        }
     }
 
     fn check_ours(&self, claims: &Map<String, Value>, now: OffsetDateTime) -> Result<EndUser, TokenFailure> {
@@ -193,7 +292,7 @@ impl EndUserAuth {
         check_audience(claims, &self.app.to_string())?;
         let user = user_in(claims, "sub")?;
         let scope = scope_in(claims, OUR_SCOPE_CLAIM)?;
-        Ok(EndUser { user, scope, expires_at })
+        Ok(EndUser { user, scope, expires_at, issued_at: instant(claims, "iat") })
     }
 }
 
@@ -214,7 +313,9 @@ impl OwnJwt {
             Some(claim) => scope_in(claims, claim)?,
             None => user.own_scope(),
         };
-        Ok(EndUser { user, scope, expires_at })
+        // The clock of the app's own server may be ahead of ours by the skew.
+        let issued_at = instant(claims, "iat").map(|at| at.checked_sub(self.clock_skew).unwrap_or(at));
+        Ok(EndUser { user, scope, expires_at, issued_at })
     }
 }
 
@@ -230,6 +331,12 @@ impl EndUser {
     /// When the token ends; a stream that it opened ends then.
     pub fn expires_at(&self) -> OffsetDateTime {
         self.expires_at
+    }
+}
+
+impl FromIterator<(String, OffsetDateTime)> for Revocations {
+    fn from_iter<T: IntoIterator<Item = (String, OffsetDateTime)>>(revocations: T) -> Self {
+        Self(revocations.into_iter().collect())
     }
 }
 

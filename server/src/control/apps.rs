@@ -155,13 +155,19 @@ impl ControlPlane {
             auth: AuthRow,
             publishing: bool,
             engine_version: i32,
+            revoked_users: Vec<String>,
+            revoked_at: Vec<OffsetDateTime>,
         }
         let row: Option<Row> = sqlx::query_as(concat!(
             "select ",
             app_columns!(),
             ", a.publishing_since is not null as publishing, a.engine_version,
              s.mint_key_id, s.mint_secret, s.jwt_secret, s.jwt_issuer, s.jwt_audience, s.clock_skew_seconds,
-             s.user_claim, s.scope_claim
+             s.user_claim, s.scope_claim,
+             array(select r.user_id from platform.end_user_revocation r where r.app_id = a.app_id order by r.user_id)
+                 as revoked_users,
+             array(select r.revoked_at from platform.end_user_revocation r where r.app_id = a.app_id order by r.user_id)
+                 as revoked_at
              from platform.tenant t
              join platform.app a using (tenant_id)
              join platform.app_end_user_auth s using (app_id)
@@ -172,7 +178,10 @@ impl ControlPlane {
         .fetch_optional(&self.pool)
         .await?;
         Ok(row.map(|row| ServedApp {
-            auth: row.auth.into_auth(row.app.app_id),
+            auth: row
+                .auth
+                .into_auth(row.app.app_id)
+                .with_revocations(row.revoked_users.into_iter().zip(row.revoked_at).collect()),
             app: row.app,
             publishing: row.publishing,
             engine_version: row.engine_version,

@@ -11,6 +11,7 @@ pub mod apps;
 pub mod audit;
 pub mod changes;
 pub mod end_user_auth;
+pub mod end_user_revocation;
 pub mod invitations;
 pub mod members;
 pub mod provision;

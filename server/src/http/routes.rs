@@ -93,8 +93,9 @@ fn for_visitors() -> Router<Syncline> {
 /// People with an account, by session.
 fn for_people() -> Router<Syncline> {
     use dashboard::{
-        account, apps, audit, conflicts, devices, docs, history, invitations, keys, members, overview,
-        rejected_writes, schema, second_factor, settings, sign_in, tables, tenant_settings, tenants, users,
+        account, apps, audit, conflicts, devices, docs, end_user_tokens, history, invitations, keys, members,
+        overview, rejected_writes, schema, second_factor, settings, sign_in, tables, tenant_settings,
+        tenants, users,
     };
     Router::new()
         .route("/sign-out", post(sign_in::sign_out))
@@ -145,8 +146,11 @@ fn for_people() -> Router<Syncline> {
         .route("/d/{tenant}/{app}/tables/{table}/export.ndjson", get(tables::export::ndjson))
         .route("/d/{tenant}/{app}/users", get(users::list))
         .route("/d/{tenant}/{app}/users/{scope}", get(users::detail))
+        .route("/d/{tenant}/{app}/users/{scope}/revoke-tokens", post(end_user_tokens::revoke))
+        .route("/d/{tenant}/{app}/users/{scope}/lift-revocation", post(end_user_tokens::lift))
         .route("/d/{tenant}/{app}/devices", get(devices::list))
         .route("/d/{tenant}/{app}/devices/{scope}/{source}", get(devices::detail))
+        .route("/d/{tenant}/{app}/devices/{scope}/{source}/retire", post(devices::retire))
         .route("/d/{tenant}/{app}/conflicts", get(conflicts::list))
         .route("/d/{tenant}/{app}/conflicts/{conflict}", get(conflicts::detail))
         .route("/d/{tenant}/{app}/rejected", get(rejected_writes::list))

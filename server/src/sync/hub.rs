@@ -51,6 +51,8 @@ struct Topic {
     retired: Vec<SourceId>,
     /// The app is gone.
     over: bool,
+    /// How often the app has changed while somebody watched.
+    changes: u64,
 }
 
 impl Topic {
@@ -65,6 +67,16 @@ pub(in crate::sync) struct Subscription {
     key: Key,
     source: SourceId,
     receiver: watch::Receiver<Topic>,
+    /// Of the app's changes, those that the watcher has been told of.
+    changes: u64,
+}
+
+/// What a watcher is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    Bundle(Wake),
+    /// Something about the app is another than when the stream was opened: whether it may go on must be asked again.
+    AppChanged,
 }
 
 /// A scope that is watched here, and the latest bundle that its watchers know.
@@ -133,6 +145,13 @@ impl Hub {
         }
     }
 
+    /// Have all streams of an app, or of every app, ask again whether they may go on.
+    pub(in crate::sync) fn recheck(&self, app: Option<AppId>) {
+        for (_, topic) in self.topics().iter().filter(|((of, _), _)| app.is_none_or(|app| app == *of)) {
+            topic.send_modify(|topic| topic.changes += 1);
+        }
+    }
+
     /// Begin to listen; whatever is told from now on reaches the subscription.
     pub(in crate::sync) fn subscribe(&self, app: AppId, scope: &ScopeId, source: &SourceId) -> Subscription {
         let key = (app, scope.clone());
@@ -141,7 +160,8 @@ impl Hub {
             .entry(key.clone())
             .or_insert_with(|| watch::Sender::new(Topic::default()))
             .subscribe();
-        Subscription { hub: self.clone(), key, source: source.clone(), receiver }
+        let changes = receiver.borrow().changes;
+        Subscription { hub: self.clone(), key, source: source.clone(), receiver, changes }
     }
 
     /// Which of these scopes is watched here.
@@ -181,15 +201,16 @@ impl Hub {
 }
 
 impl Subscription {
-    /// The latest bundle, as soon as it is above `after`. None: the stream is over, because its source was retired
-    /// or its app is gone. May be abandoned and called again.
-    pub(in crate::sync) async fn above(&mut self, after: BundleSeq) -> Option<Wake> {
-        let source = &self.source;
+    /// The latest bundle, as soon as it is above `after`, or that the app has changed. None: the stream is over, because
+    /// its source was retired or its app is gone. May be abandoned and called again.
+    pub(in crate::sync) async fn above(&mut self, after: BundleSeq) -> Option<News> {
+        let (source, changes) = (&self.source, self.changes);
         let topic = self
             .receiver
             .wait_for(|topic| {
                 topic.over
                     || topic.retired.contains(source)
+                    || topic.changes != changes
                     || topic.latest.as_ref().is_some_and(|wake| wake.seq > after)
             })
             .await
@@ -197,7 +218,11 @@ impl Subscription {
         if topic.over || topic.retired.contains(source) {
             return None;
         }
-        topic.latest.clone()
+        if topic.changes != changes {
+            self.changes = topic.changes;
+            return Some(News::AppChanged);
+        }
+        topic.latest.clone().map(News::Bundle)
     }
 }
 
@@ -233,7 +258,7 @@ mod tests {
         for seq in [1, 3, 2] {
             hub.wake(app, &scope, wake(seq));
         }
-        assert_eq!(watcher.above(BundleSeq(0)).now_or_never(), Some(Some(wake(3))));
+        assert_eq!(watcher.above(BundleSeq(0)).now_or_never(), Some(Some(News::Bundle(wake(3)))));
         assert_eq!(watcher.above(BundleSeq(3)).now_or_never(), None);
     }
 
@@ -256,6 +281,20 @@ mod tests {
         assert_eq!(other.above(BundleSeq(0)).now_or_never(), None);
         hub.end_app(app);
         assert_eq!(other.above(BundleSeq(0)).now_or_never(), Some(None));
+    }
+
+    #[tokio::test]
+    async fn a_change_of_the_app_is_told_once_and_before_bundles() {
+        let (hub, (app, scope, source)) = (Hub::default(), names());
+        let mut watcher = hub.subscribe(app, &scope, &source);
+        hub.recheck(Some(AppId::new()));
+        assert_eq!(watcher.above(BundleSeq(0)).now_or_never(), None);
+        hub.wake(app, &scope, wake(1));
+        hub.recheck(Some(app));
+        assert_eq!(watcher.above(BundleSeq(0)).now_or_never(), Some(Some(News::AppChanged)));
+        assert_eq!(watcher.above(BundleSeq(0)).now_or_never(), Some(Some(News::Bundle(wake(1)))));
+        hub.recheck(None);
+        assert_eq!(watcher.above(BundleSeq(1)).now_or_never(), Some(Some(News::AppChanged)));
     }
 
     #[tokio::test]

@@ -159,6 +159,12 @@ impl Engine {
         &self.hub
     }
 
+    /// Something about an app (None: about all of them) is no longer as it was: its open streams ask again whether they
+    /// may go on.
+    pub fn recheck_streams(&self, app: Option<AppId>) {
+        self.hub.recheck(app);
+    }
+
     /// Tell everybody who waits for it that a bundle has been committed. Never waits and never fails: a hint that
     /// gets lost is made good by the next pull.
     pub(in crate::sync) fn committed(&self, event: CommitEvent) {

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     Engine, SyncCaller,
     gate::{self, ScopeNotReady, state_at},
-    hub::{Subscription, Wake},
+    hub::{News, Subscription, Wake},
 };
 use crate::{
     ids::{BundleSeq, SourceId},
@@ -103,11 +103,13 @@ impl Engine {
 }
 
 impl Watch {
-    /// The latest bundle, once there is one that the device has not been told of. None: the stream is over. May be
-    /// abandoned and called again.
-    pub async fn next(&mut self) -> Option<Wake> {
-        let wake = self.subscription.above(self.told).await?;
-        self.told = wake.seq;
-        Some(wake)
+    /// The latest bundle, once there is one that the device has not been told of, or that the app has changed. None: the
+    /// stream is over. May be abandoned and called again.
+    pub async fn next(&mut self) -> Option<News> {
+        let news = self.subscription.above(self.told).await?;
+        if let News::Bundle(wake) = &news {
+            self.told = wake.seq;
+        }
+        Some(news)
     }
 }

@@ -3,7 +3,7 @@
 use askama::Template;
 use time::OffsetDateTime;
 
-use super::values::Tone;
+use super::{end_users::EndUserTokens, values::Tone};
 use crate::{
     filters, links,
     shell::{Area, Shell},
@@ -67,6 +67,10 @@ pub struct DevicePage {
     pub facts: DeviceFacts,
     /// Refusals that have not been followed by a success yet.
     pub last_error: Option<LastError>,
+    /// Those of the user who was signed in on it last.
+    pub tokens: Option<EndUserTokens>,
+    /// It may not write any more.
+    pub is_retired: bool,
     /// The newest first.
     pub events: Vec<DeviceEvent>,
 }

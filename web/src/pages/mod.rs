@@ -8,6 +8,7 @@ pub mod audit;
 pub mod conflicts;
 pub mod devices;
 pub mod docs;
+pub mod end_users;
 pub mod errors;
 pub mod history;
 pub mod invitations;

@@ -1,6 +1,6 @@
 //! Pages about what happened: users, devices, history, rejected writes.
 
-use syncline_web::pages::{devices::*, history::*, rejected_writes::*, users::*, values::*};
+use syncline_web::pages::{devices::*, end_users::*, history::*, rejected_writes::*, users::*, values::*};
 use time::Duration;
 
 use super::*;
@@ -179,8 +179,15 @@ fn devices() -> Vec<Sample> {
         count: 14,
         since: Some(ago(Duration::hours(3))),
     };
-    let page = |shell: Shell, device, facts, last_error, events| DevicePage {
+    let page = |shell: Shell, device: DeviceRow, facts, last_error: Option<LastError>, events| DevicePage {
         shell: shell.at(Area::Devices),
+        tokens: last_error.as_ref().map(|error| EndUserTokens {
+            user: device.scope.clone(),
+            scope: device.scope.clone(),
+            source: device.source.clone(),
+            revoked_at: error.since,
+        }),
+        is_retired: false,
         device,
         facts,
         last_error,

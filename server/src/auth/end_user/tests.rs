@@ -139,3 +139,40 @@ fn what_is_no_hs256_jwt_is_refused() {
         Err(TokenFailure::Signature { .. })
     ));
 }
+
+#[test]
+fn revoked_tokens_are_those_that_are_not_surely_newer() {
+    let revoked_at = |seconds: i64| {
+        let at = now() + Duration::seconds(seconds);
+        auth(Some(own())).with_revocations([("ada".to_owned(), at)].into_iter().collect())
+    };
+    let (ada, bob) = (UserId::parse("ada").unwrap(), UserId::parse("bob").unwrap());
+    let minted = |user: &UserId| auth(None).mint(user, &user.own_scope(), now(), Duration::seconds(60));
+    assert!(matches!(verify(&revoked_at(0), &minted(&ada)), Err(TokenFailure::Revoked { .. })));
+    assert!(verify(&revoked_at(-1), &minted(&ada)).is_ok());
+    assert!(verify(&revoked_at(0), &minted(&bob)).is_ok());
+
+    // The app's own server may be ahead by 30 seconds.
+    let own = |issued: i64| own_token(json!({"iat": NOW + issued}));
+    assert!(verify(&revoked_at(-31), &own(0)).is_ok());
+    assert!(matches!(verify(&revoked_at(-30), &own(0)), Err(TokenFailure::Revoked { .. })));
+    let undated = own_token(json!({}));
+    assert!(matches!(verify(&revoked_at(-1_000_000), &undated), Err(TokenFailure::RevokedUndated { .. })));
+    assert!(verify(&auth(Some(self::own())), &undated).is_ok());
+}
+
+#[test]
+fn a_refused_token_still_tells_whom_it_names_and_whether_that_is_signed() {
+    let auth = auth(Some(OwnJwt { scope_claim: Some("team".to_owned()), ..own() }));
+    let forged = signed(&json!({"sub": "ada", "team": "blue"}), "another secret, a guess");
+    let named = auth.named_by(&forged).unwrap();
+    assert_eq!((named.user.as_str(), named.scope.as_str()), ("ada", "blue"));
+    assert!(!verify(&auth, &forged).unwrap_err().is_signed());
+    let minted = auth.mint(&named.user, &named.scope, now(), Duration::seconds(-1));
+    assert_eq!(auth.named_by(&minted), Some(named));
+    let expired = verify(&auth, &minted).unwrap_err();
+    assert_eq!((expired.check(), expired.is_signed()), ("expiry", true));
+    for nothing in ["", "a.b.c", "a", "e30.e30.", &"x".repeat(100_000)] {
+        assert_eq!(auth.named_by(nothing), None);
+    }
+}

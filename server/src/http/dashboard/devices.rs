@@ -1,7 +1,12 @@
 //! An app's devices: the list, and one with its verdict and timeline.
 
-use axum::{extract::State, http::HeaderMap, response::Response};
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse, Redirect, Response},
+};
 use serde::Deserialize;
+use serde_json::json;
 use syncline_web::{
     links::with_query,
     pages::{
@@ -10,27 +15,34 @@ use syncline_web::{
         },
         values::Tone,
     },
-    shell::Area,
+    shell::{Area, Notice},
 };
 
 use super::{
+    end_user_tokens,
     place::{DevicePath, cursor_text, read_cursor, scope_in_path, source_in_path},
     show,
 };
 use crate::{
+    control::{
+        ControlPlane,
+        audit::{Action, AppAction},
+    },
     http::{
         extract::{
+            form::{Button, Posted},
             input::{ApiPath, ApiQuery, Input},
-            member::AppViewer,
+            member::{AppDeveloper, AppViewer},
             visitor::is_htmx,
         },
         page_error::PageError,
     },
-    ids::ScopeId,
+    ids::{ScopeId, UserId},
     sync::{
         Engine,
         device::{
             list::{Device, DeviceCursor, DeviceDetail, DeviceEvent as Event, Page},
+            retire::RetireOutcome,
             verdict::VerdictKind,
         },
     },
@@ -77,6 +89,7 @@ pub async fn list(
 pub async fn detail(
     viewer: AppViewer,
     State(engine): State<Engine>,
+    State(control): State<ControlPlane>,
     ApiPath(path): ApiPath<DevicePath>,
 ) -> Result<Response, PageError> {
     let (scope, source) = (scope_in_path(&path.scope)?, source_in_path(&path.source)?);
@@ -91,6 +104,13 @@ pub async fn detail(
         events,
         ..
     } = found;
+    let tokens = match device.user.as_deref().map(UserId::parse) {
+        Some(Ok(user)) => {
+            Some(end_user_tokens::part(&viewer, &control, &user, &device.scope, &device.source).await?)
+        }
+        _ => None,
+    };
+    let is_retired = device.verdict.kind == VerdictKind::Retired;
     let facts = DeviceFacts {
         user: device.user.clone(),
         address: device.address.clone(),
@@ -118,8 +138,40 @@ pub async fn detail(
         device: row(device),
         facts,
         last_error,
+        tokens,
+        is_retired,
         events: events.into_iter().map(event).collect(),
     })
+}
+
+/// Let the device write no more, and end its streams.
+pub async fn retire(
+    developer: AppDeveloper,
+    State(engine): State<Engine>,
+    State(control): State<ControlPlane>,
+    ApiPath(path): ApiPath<DevicePath>,
+    _: Posted<Button>,
+) -> Result<Response, PageError> {
+    let (scope, source) = (scope_in_path(&path.scope)?, source_in_path(&path.source)?);
+    let notice = match engine.retire_device(&developer.live().catalog, &scope, &source).await? {
+        RetireOutcome::NotFound => return Err(PageError::NotFound),
+        RetireOutcome::Already => {
+            Notice::Failed("The device was retired before; nothing was changed.".to_owned())
+        }
+        RetireOutcome::Retired => {
+            let done = AppAction {
+                action: Action::DeviceRetired,
+                subject: source.to_string(),
+                subject_label: source.as_str(),
+                detail: json!({ "scope": scope }),
+            };
+            control.record_app_action(&developer.actor(), developer.app(), done).await?;
+            Notice::Done("The device is retired. Its next upload is refused.".to_owned())
+        }
+    };
+    developer.notify(notice).await?;
+    let shell = developer.shell(Area::Devices);
+    Ok(Redirect::to(&shell.links().device(scope.as_str(), source.as_str())).into_response())
 }
 
 /// A device as lists show it.

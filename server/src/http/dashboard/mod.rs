@@ -10,6 +10,7 @@ pub mod audit;
 pub mod conflicts;
 pub mod devices;
 pub mod docs;
+pub mod end_user_tokens;
 pub mod history;
 pub mod invitations;
 pub mod keys;

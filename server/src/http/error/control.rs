@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::ApiError;
-use crate::control::{api_keys::KeyError, apps::schema::SchemaError};
+use crate::control::{api_keys::KeyError, apps::schema::SchemaError, end_user_revocation::RevokeTokensError};
 
 impl From<SchemaError> for ApiError {
     fn from(error: SchemaError) -> Self {
@@ -44,6 +44,15 @@ impl From<KeyError> for ApiError {
             KeyError::Revoked => Self::authentication_failed("This API key was revoked."),
             KeyError::Expired => Self::authentication_failed("This API key has expired."),
             KeyError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<RevokeTokensError> for ApiError {
+    fn from(error: RevokeTokensError) -> Self {
+        match error {
+            RevokeTokensError::TooMany => Self::conflict("too_many_revocations", error.to_string()),
+            RevokeTokensError::Database(error) => error.into(),
         }
     }
 }

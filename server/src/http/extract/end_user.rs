@@ -2,12 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{FromRef, FromRequestParts, RawPathParams},
-    http::{HeaderMap, header, request::Parts},
-};
-use time::OffsetDateTime;
-
 use crate::{
     auth::end_user::{EndUser, UnverifiedToken},
     clock::Clock,
@@ -15,6 +9,10 @@ use crate::{
     http::{error::ApiError, sync::record::CallerSlot},
     ids::{ScopeId, SourceId, UserId},
     sync::SyncCaller,
+};
+use axum::{
+    extract::{FromRef, FromRequestParts, RawPathParams},
+    http::{HeaderMap, header, request::Parts},
 };
 
 /// The app that the URL names (`/t/{tenant}/{app}/…`), without any credential: for what strangers may see.
@@ -53,11 +51,6 @@ impl EndUserToken {
     pub fn scope(&self) -> &ScopeId {
         self.user.scope()
     }
-
-    /// When the token ends; a stream ends then.
-    pub fn expires_at(&self) -> OffsetDateTime {
-        self.user.expires_at()
-    }
 }
 
 impl EndUserActor {
@@ -77,9 +70,9 @@ impl EndUserActor {
         &self.source
     }
 
-    /// When the token ends; a stream ends then.
-    pub fn expires_at(&self) -> OffsetDateTime {
-        self.token.expires_at()
+    /// Whom the token names, and until when; a stream ends when it does.
+    pub fn token_user(&self) -> &EndUser {
+        &self.token.user
     }
 
     /// The device as the sync engine knows it.

@@ -1,6 +1,6 @@
 //! `GET sync/watch`: server-sent events.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -10,7 +10,6 @@ use axum::{
 };
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
-use time::OffsetDateTime;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
@@ -18,7 +17,9 @@ use utoipa::IntoParams;
 use super::pull::invalid;
 use crate::{
     app::Syncline,
+    auth::end_user::EndUser,
     clock::Clock,
+    directory::{Directory, LiveApp},
     http::{
         error::{ApiError, ErrorBody},
         extract::{
@@ -27,7 +28,10 @@ use crate::{
         },
     },
     ids::BundleSeq,
-    sync::{hub::Wake, watch::Watch},
+    sync::{
+        hub::{News, Wake},
+        watch::Watch,
+    },
 };
 
 /// From where on.
@@ -46,7 +50,7 @@ impl Input for WatchQuery {}
 /// A stream of server-sent events: `event: bundle` with `{"bundle_seq","source_id","source_bundle_id"}` as soon as the
 /// scope has a bundle after the one named, at once if it has one already. Events may be joined: only the latest bundle
 /// is told. They are a hint to pull and carry no rows. A comment comes every 25 seconds. The stream ends when the token
-/// does, when the source is retired and when the server stops.
+/// does or is revoked, when the source is retired and when the server stops.
 #[utoipa::path(
     get,
     path = "/t/{tenant}/{app}/sync/watch",
@@ -84,7 +88,9 @@ pub(crate) async fn watch(
         watch,
         heartbeat: heartbeat(heartbeat_every),
         clock: app.clock,
-        ends_at: actor.expires_at(),
+        directory: app.directory,
+        live: Arc::clone(actor.live()),
+        user: actor.token_user().clone(),
         draining: app.lifecycle.draining(),
     });
     let headers = [
@@ -101,8 +107,11 @@ struct EventStream {
     watch: Watch,
     heartbeat: Interval,
     clock: Clock,
-    /// Of the token.
-    ends_at: OffsetDateTime,
+    directory: Directory,
+    /// The app as it was when the stream was opened.
+    live: Arc<LiveApp>,
+    /// Whom the token named that opened it.
+    user: EndUser,
     draining: CancellationToken,
 }
 
@@ -113,17 +122,38 @@ fn heartbeat(every: Duration) -> Interval {
 }
 
 fn events(stream: EventStream) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-    stream::unfold(stream, |mut stream| async move {
-        tokio::select! {
-            biased;
-            () = stream.draining.cancelled() => None,
-            wake = stream.watch.next() => Some((Ok(event(&wake?)), stream)),
-            _ = stream.heartbeat.tick() => {
-                let is_over = stream.clock.now() >= stream.ends_at;
-                (!is_over).then(|| (Ok(Bytes::from_static(b": heartbeat\n\n")), stream))
+    stream::unfold(stream, |mut stream| async move { stream.next().await.map(|bytes| (Ok(bytes), stream)) })
+}
+
+impl EventStream {
+    /// What is sent next. None: the stream is over.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.draining.cancelled() => return None,
+                news = self.watch.next() => match news? {
+                    News::Bundle(wake) => return Some(event(&wake)),
+                    News::AppChanged if self.may_go_on().await => {}
+                    News::AppChanged => return None,
+                },
+                _ = self.heartbeat.tick() => {
+                    let is_over = self.clock.now() >= self.user.expires_at();
+                    return (!is_over).then(|| Bytes::from_static(b": heartbeat\n\n"));
+                }
             }
         }
-    })
+    }
+
+    /// Whether the app as it is now would still let the device in, which the stream's token has proved before. If that
+    /// cannot be found out, the stream ends, and the device asks again.
+    async fn may_go_on(&self) -> bool {
+        let (tenant, app) = (self.live.tenant_slug.as_str(), self.live.app.slug.as_str());
+        match self.directory.find(tenant, app).await {
+            Ok(Some(live)) => live.app.app_id == self.live.app.app_id && live.auth.still_lets_in(&self.user),
+            Ok(None) | Err(_) => false,
+        }
+    }
 }
 
 fn event(wake: &Wake) -> Bytes {

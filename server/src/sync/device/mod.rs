@@ -3,6 +3,7 @@
 pub mod facts;
 mod flush;
 pub mod list;
+pub mod retire;
 pub mod verdict;
 
 /// What a device asked for.

@@ -4,6 +4,7 @@
 
 use time::{Duration, OffsetDateTime};
 
+use super::retire::BY_PEOPLE;
 use crate::ids::{BundleSeq, SourceId};
 
 /// A device that has not called for this long is worth a word.
@@ -131,6 +132,15 @@ pub fn judge(facts: &DeviceFacts) -> Verdict {
 
 fn retired(facts: &DeviceFacts) -> Option<Verdict> {
     let retirement = facts.retired.as_ref()?;
+    if retirement.reason.as_deref() == Some(BY_PEOPLE) {
+        return Some(Verdict {
+            kind: VerdictKind::Retired,
+            since: retirement.at,
+            sentence: "Retired by hand: it may not upload any more.".to_owned(),
+            advice: "When it wants to, it is told to go on as a new device. To shut it out, revoke the user's tokens."
+                .to_owned(),
+        });
+    }
     let because = match retirement.reason.as_deref() {
         Some("history_pruned") => " because the history it needed was pruned",
         Some("source_sequence_out_of_order" | "source_sequence_changed") => {

@@ -4,6 +4,7 @@ mod accounts;
 mod apps;
 mod audit;
 mod data;
+mod device_actions;
 mod invitations;
 mod members;
 mod overview;

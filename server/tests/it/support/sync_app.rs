@@ -21,7 +21,10 @@ use syncline::{
 };
 use time::Duration;
 
-use super::database::{self, TestDatabase};
+use super::{
+    app::TestSyncApp,
+    database::{self, TestDatabase},
+};
 
 /// One server, one app (`/t/acme/notes`).
 pub(crate) struct SyncApp {
@@ -196,6 +199,17 @@ pub(crate) async fn serve(state: &Syncline) -> String {
 }
 
 impl SyncClient {
+    /// A device of an app of a whole server.
+    pub(crate) fn of(app: &TestSyncApp, token: &str, source: &str) -> Self {
+        Self {
+            http: reqwest::Client::new(),
+            base: app.base_url.clone(),
+            profile: app.app.profile,
+            token: token.to_owned(),
+            source: source.to_owned(),
+        }
+    }
+
     /// The same device at another server.
     pub(crate) fn at(&self, base: &str) -> Self {
         Self { base: base.to_owned(), ..self.clone() }
