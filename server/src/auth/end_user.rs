@@ -263,6 +263,8 @@ impl EndUserAuth {
     pub fn named_by(&self, token: &str) -> Option<UnverifiedUser> {
         let claims = unverified_claims(token)?;
         let ours = || {
+            // Another app's devices are none of this one's.
+            check_audience(&claims, &self.app.to_string()).ok()?;
             let user = user_in(&claims, "sub").ok()?;
             let scope = scope_in(&claims, OUR_SCOPE_CLAIM).unwrap_or_else(|_| user.own_scope());
             Some(UnverifiedUser { user, scope })

@@ -40,6 +40,8 @@ pub struct ApiError {
 pub(in crate::http) struct Refused {
     pub(in crate::http) code: &'static str,
     pub(in crate::http) message: String,
+    /// What it was about, if refusals of one code are told apart by it.
+    pub(in crate::http) subject: Option<String>,
 }
 
 /// The body of every failed request. Some codes have more members, named where they occur.
@@ -181,7 +183,8 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.log();
         let mut response = (self.status, Json(self.body())).into_response();
-        let refused = Refused { code: self.code, message: self.message.clone().into_owned() };
+        let message = self.message.clone().into_owned();
+        let refused = Refused { code: self.code, message, subject: None };
         response.extensions_mut().insert(refused);
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

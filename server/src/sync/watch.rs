@@ -6,6 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Engine, SyncCaller,
+    device::streams::Presence,
     gate::{self, ScopeNotReady, state_at},
     hub::{News, Subscription, Wake},
 };
@@ -38,6 +39,7 @@ pub struct Watch {
     subscription: Subscription,
     /// The last bundle that the device has or was told of.
     told: BundleSeq,
+    presence: Presence,
     _place: OwnedSemaphorePermit,
 }
 
@@ -90,7 +92,8 @@ impl Engine {
             let wake = Wake { seq: start.bundle_seq, source: source.into(), source_bundle_id };
             self.hub.wake(caller.app.app, &caller.scope, wake);
         }
-        Ok(Watch { subscription, told: after, _place: place })
+        let presence = Presence::begin(&self.facts, &self.clock, caller);
+        Ok(Watch { subscription, told: after, presence, _place: place })
     }
 
     async fn watch_start(&self, caller: &SyncCaller) -> Result<Option<Start>, sqlx::Error> {
@@ -103,6 +106,11 @@ impl Engine {
 }
 
 impl Watch {
+    /// The stream is open still: call it at every heartbeat.
+    pub fn goes_on(&mut self) {
+        self.presence.goes_on();
+    }
+
     /// The latest bundle, once there is one that the device has not been told of, or that the app has changed. None: the
     /// stream is over. May be abandoned and called again.
     pub async fn next(&mut self) -> Option<News> {

@@ -16,9 +16,38 @@ pub struct DevicesPage {
     pub shell: Shell,
     /// The scope whose devices are shown; empty: all.
     pub scope: String,
+    /// How the user or the device begins that is looked for; empty: any.
+    pub begins_with: String,
+    /// The word of the verdict that is looked for; empty: any.
+    pub verdict: String,
+    /// All verdicts: their words and labels.
+    pub kinds: Vec<(&'static str, &'static str)>,
+    /// What there is to look at.
+    pub trouble: Vec<Trouble>,
     pub rows: DeviceRows,
-    /// The list does not begin at the device seen last.
+    /// The list does not begin at its beginning.
     pub is_continued: bool,
+}
+
+/// Devices with one verdict that somebody should look at.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    pub tone: Tone,
+    pub word: &'static str,
+    pub label: &'static str,
+    pub count: i64,
+    /// There may be more.
+    pub at_least: bool,
+}
+
+impl DevicesPage {
+    fn is_filtered(&self) -> bool {
+        !(self.scope.is_empty() && self.begins_with.is_empty() && self.verdict.is_empty())
+    }
+
+    fn trouble_href(&self, word: &str) -> String {
+        links::with_query(&self.shell.links().devices(), &[("verdict", word)])
+    }
 }
 
 /// Devices; also what `Show more` fetches.
@@ -30,6 +59,8 @@ pub struct DeviceRows {
     pub devices: Vec<DeviceRow>,
     /// The address of the following page.
     pub next: Option<String>,
+    /// Only devices of some verdict are shown, and this page has looked at as many as one may.
+    pub looked_in_vain: bool,
 }
 
 /// A device as lists show it.
@@ -67,6 +98,7 @@ pub struct DevicePage {
     pub facts: DeviceFacts,
     /// Refusals that have not been followed by a success yet.
     pub last_error: Option<LastError>,
+    pub cause: Option<Cause>,
     /// Those of the user who was signed in on it last.
     pub tokens: Option<EndUserTokens>,
     /// It may not write any more.
@@ -85,16 +117,47 @@ pub struct DeviceFacts {
     pub last_push: Option<(OffsetDateTime, Option<i64>)>,
     /// When, and the checkpoint the device named.
     pub last_pull: Option<(OffsetDateTime, Option<i64>)>,
+    /// The last bundle that was sent to it, and the latest there is.
+    pub last_sent: Option<i64>,
+    pub latest: i64,
+    pub behind: Option<i64>,
     pub last_snapshot_at: Option<OffsetDateTime>,
     /// It has an open stream that tells it of new bundles.
     pub is_watching: bool,
     /// Uploads and downloads from scratch that are under way.
-    pub open_pushes: i64,
-    pub open_snapshots: i64,
+    pub open_pushes: Vec<OpenPush>,
+    pub open_snapshots: Vec<OpenSnapshot>,
     /// Bundles the device has committed.
     pub bundles: i64,
     pub replaces: Option<String>,
     pub replaced_by: Option<String>,
+    /// The device that replaces it has called, so it has a page.
+    pub successor_called: bool,
+}
+
+/// An upload that is under way.
+#[derive(Debug, Clone)]
+pub struct OpenPush {
+    pub began_at: OffsetDateTime,
+    pub staged: i64,
+    pub planned: i64,
+}
+
+/// A download from scratch that is under way.
+#[derive(Debug, Clone)]
+pub struct OpenSnapshot {
+    pub began_at: OffsetDateTime,
+    pub rows: i64,
+    pub bundle_seq: i64,
+}
+
+/// Where the cause of a verdict can be looked at.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    pub label: &'static str,
+    pub href: String,
+    /// What it is about: a table and a key.
+    pub about: Option<String>,
 }
 
 /// What a device was refused last.

@@ -117,10 +117,41 @@ pub(super) fn device_rows() -> Vec<DeviceRow> {
 }
 
 fn devices() -> Vec<Sample> {
-    let list = |devices, scope: &str| DevicesPage {
-        rows: DeviceRows { shell: app_shell(), devices, next: Some("?before=x".into()) },
+    let list = |devices: Vec<DeviceRow>, scope: &str, verdict: &str| DevicesPage {
+        rows: DeviceRows {
+            shell: app_shell(),
+            looked_in_vain: !verdict.is_empty(),
+            next: (!devices.is_empty()).then(|| "?before=x".into()),
+            devices,
+        },
         shell: app_shell().at(Area::Devices),
         scope: scope.into(),
+        begins_with: if verdict.is_empty() { String::new() } else { HOSTILE.into() },
+        verdict: verdict.into(),
+        kinds: vec![("authentication_failing", "token refused"), ("push_rejected", "push rejected")],
+        trouble: vec![
+            Trouble {
+                tone: Tone::Bad,
+                word: "authentication_failing",
+                label: "token refused",
+                count: 3,
+                at_least: false,
+            },
+            Trouble {
+                tone: Tone::Bad,
+                word: "push_rejected",
+                label: "push rejected",
+                count: 1_000,
+                at_least: true,
+            },
+            Trouble {
+                tone: Tone::Warn,
+                word: "conflicting",
+                label: "in conflict",
+                count: 12,
+                at_least: false,
+            },
+        ],
         is_continued: false,
     };
     let event = |status, code: Option<&str>, message: Option<&str>, bundle_seq| DeviceEvent {
@@ -154,12 +185,16 @@ fn devices() -> Vec<Sample> {
         last_push: Some((ago(Duration::minutes(2)), Some(41))),
         last_pull: Some((ago(Duration::minutes(2)), Some(38))),
         last_snapshot_at: Some(ago(Duration::days(11))),
+        last_sent: Some(38),
+        latest: 41,
+        behind: Some(3),
         is_watching: true,
-        open_pushes: 1,
-        open_snapshots: 2,
+        open_pushes: vec![OpenPush { began_at: ago(Duration::minutes(1)), staged: 2_000, planned: 5_000 }],
+        open_snapshots: vec![OpenSnapshot { began_at: ago(Duration::minutes(9)), rows: 1, bundle_seq: 41 }],
         bundles: 17,
         replaces: Some("old-phone".into()),
-        replaced_by: None,
+        replaced_by: Some(LONG.into()),
+        successor_called: false,
     };
     let empty_facts = DeviceFacts {
         user: None,
@@ -167,8 +202,14 @@ fn devices() -> Vec<Sample> {
         last_push: None,
         last_pull: None,
         last_snapshot_at: None,
+        last_sent: None,
+        behind: None,
+        is_watching: false,
+        open_pushes: vec![],
+        open_snapshots: vec![],
         bundles: 0,
         replaces: None,
+        replaced_by: None,
         ..facts.clone()
     };
     let error = LastError {
@@ -188,6 +229,11 @@ fn devices() -> Vec<Sample> {
             revoked_at: error.since,
         }),
         is_retired: false,
+        cause: last_error.as_ref().map(|_| Cause {
+            label: "See the refused write",
+            href: "/rejected/x".into(),
+            about: Some(format!("{HOSTILE}, key {RIGHT_TO_LEFT}")),
+        }),
         device,
         facts,
         last_error,
@@ -195,8 +241,11 @@ fn devices() -> Vec<Sample> {
     };
     let rows = device_rows();
     vec![
-        sample("devices", &list(device_rows(), "")),
-        sample("devices-empty", &list(vec![], "")),
+        sample("devices", &list(device_rows(), "", "")),
+        sample("devices-found", &list(device_rows(), "", "push_rejected")),
+        sample("devices-of-user", &list(device_rows(), RIGHT_TO_LEFT, "")),
+        sample("devices-none-found", &list(vec![], "", "conflicting")),
+        sample("devices-empty", &list(vec![], "", "")),
         sample("device", &page(app_shell(), rows[1].clone(), facts.clone(), Some(error), events.clone())),
         sample("device-empty", &page(app_shell(), rows[0].clone(), empty_facts, None, vec![])),
         sample("device-extreme", &page(extreme_shell(), rows[4].clone(), facts, None, events)),

@@ -11,11 +11,12 @@ use syncline_web::{
     links::with_query,
     pages::{
         devices::{
-            DeviceEvent, DeviceFacts, DevicePage, DeviceRow, DeviceRows, DevicesPage, LastError, Verdict,
+            Cause, DeviceEvent, DeviceFacts, DevicePage, DeviceRow, DeviceRows, DevicesPage, LastError,
+            OpenPush, OpenSnapshot, Trouble, Verdict,
         },
         values::Tone,
     },
-    shell::{Area, Notice},
+    shell::{Area, Notice, Shell},
 };
 
 use super::{
@@ -41,8 +42,9 @@ use crate::{
     sync::{
         Engine,
         device::{
-            list::{Device, DeviceCursor, DeviceDetail, DeviceEvent as Event, Page},
+            list::{Device, DeviceDetail, DeviceEvent as Event, Page},
             retire::RetireOutcome,
+            search::{DeviceFilter, FoundAt, TroubleCounts},
             verdict::VerdictKind,
         },
     },
@@ -55,7 +57,11 @@ const PAGE: i64 = 50;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct DevicesQuery {
+    /// The devices of exactly this scope.
     scope: String,
+    /// How a scope or a source begins.
+    q: String,
+    verdict: String,
     after: String,
 }
 
@@ -69,21 +75,78 @@ pub async fn list(
 ) -> Result<Response, PageError> {
     let shell = viewer.shell(Area::Devices);
     let catalog = &viewer.live().catalog;
-    let after: Option<DeviceCursor> = read_cursor(&query.after);
-    let page = match (query.scope.as_str(), ScopeId::parse(&query.scope)) {
-        ("", _) => engine.devices(catalog, None, after.as_ref(), PAGE).await?,
-        (_, Ok(scope)) => engine.devices(catalog, Some(&scope), after.as_ref(), PAGE).await?,
-        (_, Err(_)) => Page { items: Vec::new(), next: None },
+    let after: Option<FoundAt> = read_cursor(&query.after);
+    let is_continued = after.is_some();
+    let page = match query.filter() {
+        Some((scope, begins_with, kind)) => {
+            let filter = DeviceFilter { scope: scope.as_ref(), begins_with, kind };
+            engine.find_devices(catalog, &filter, after, PAGE).await?
+        }
+        None => Page { items: Vec::new(), next: None },
     };
-    let next = page.next.map(|cursor| {
-        with_query(&shell.links().devices(), &[("scope", &query.scope), ("after", &cursor_text(&cursor))])
-    });
-    let devices = page.items.into_iter().map(row).collect();
-    let rows = DeviceRows { shell: shell.clone(), devices, next };
+    let rows = DeviceRows {
+        looked_in_vain: page.next.is_some() && (page.items.len() as i64) < PAGE,
+        next: page.next.map(|cursor| query.continued(&shell, &cursor)),
+        devices: page.items.into_iter().map(row).collect(),
+        shell: shell.clone(),
+    };
     if is_htmx(&headers) {
         return show(&rows);
     }
-    show(&DevicesPage { shell, scope: query.scope, rows, is_continued: after.is_some() })
+    show(&DevicesPage {
+        shell,
+        trouble: trouble(engine.count_trouble(catalog).await?),
+        kinds: VerdictKind::ALL.map(|kind| (kind.as_str(), label(kind))).to_vec(),
+        scope: query.scope,
+        begins_with: query.q,
+        verdict: query.verdict,
+        rows,
+        is_continued,
+    })
+}
+
+impl DevicesQuery {
+    /// Scope, beginning and verdict that are looked for; None if no device can be like that.
+    fn filter(&self) -> Option<(Option<ScopeId>, Option<&str>, Option<VerdictKind>)> {
+        let scope = match self.scope.as_str() {
+            "" => None,
+            text => Some(ScopeId::parse(text).ok()?),
+        };
+        let begins_with = match self.q.trim() {
+            "" => None,
+            text if text.contains('\0') => return None,
+            // A scope names devices exactly; there is nothing more to look for.
+            _ if scope.is_some() => None,
+            text => Some(text),
+        };
+        let kind = match self.verdict.as_str() {
+            "" => None,
+            word => Some(VerdictKind::parse(word)?),
+        };
+        Some((scope, begins_with, kind))
+    }
+
+    /// Where the list goes on.
+    fn continued(&self, shell: &Shell, cursor: &FoundAt) -> String {
+        let (scope, q, verdict) = (self.scope.as_str(), self.q.as_str(), self.verdict.as_str());
+        let after = cursor_text(cursor);
+        let values = [("scope", scope), ("q", q), ("verdict", verdict), ("after", &after)];
+        with_query(&shell.links().devices(), &values)
+    }
+}
+
+fn trouble(counts: TroubleCounts) -> Vec<Trouble> {
+    let at_least = counts.is_capped;
+    let kinds = counts.kinds.into_iter();
+    kinds
+        .map(|(kind, count)| Trouble {
+            tone: tone(kind),
+            word: kind.as_str(),
+            label: label(kind),
+            count,
+            at_least,
+        })
+        .collect()
 }
 
 pub async fn detail(
@@ -94,16 +157,7 @@ pub async fn detail(
 ) -> Result<Response, PageError> {
     let (scope, source) = (scope_in_path(&path.scope)?, source_in_path(&path.source)?);
     let found = engine.device(&viewer.live().catalog, &scope, &source).await?.ok_or(PageError::NotFound)?;
-    let DeviceDetail {
-        device,
-        source_bundle_id,
-        replaces,
-        replaced_by,
-        open_pushes,
-        open_snapshots,
-        events,
-        ..
-    } = found;
+    let DeviceDetail { device, events, .. } = &found;
     let tokens = match device.user.as_deref().map(UserId::parse) {
         Some(Ok(user)) => {
             Some(end_user_tokens::part(&viewer, &control, &user, &device.scope, &device.source).await?)
@@ -111,20 +165,6 @@ pub async fn detail(
         _ => None,
     };
     let is_retired = device.verdict.kind == VerdictKind::Retired;
-    let facts = DeviceFacts {
-        user: device.user.clone(),
-        address: device.address.clone(),
-        first_seen_at: device.first_seen_at,
-        last_push: device.last_push_at.map(|at| (at, device.last_push_seq.map(|seq| seq.0))),
-        last_pull: device.last_pull_at.map(|at| (at, device.last_pull_seq.map(|seq| seq.0))),
-        last_snapshot_at: device.last_snapshot_at,
-        is_watching: device.is_watching,
-        open_pushes,
-        open_snapshots,
-        bundles: source_bundle_id,
-        replaces,
-        replaced_by,
-    };
     let last_error = device.last_error.as_ref().map(|error| LastError {
         at: error.at,
         verb: spoken(&error.verb),
@@ -133,15 +173,76 @@ pub async fn detail(
         count: error.count,
         since: Some(error.since),
     });
+    let shell = viewer.shell(Area::Devices);
     show(&DevicePage {
-        shell: viewer.shell(Area::Devices),
-        device: row(device),
-        facts,
+        cause: cause(&shell, &found),
+        facts: facts(&found),
+        device: row(device.clone()),
         last_error,
         tokens,
         is_retired,
-        events: events.into_iter().map(event).collect(),
+        events: events.iter().cloned().map(event).collect(),
+        shell,
     })
+}
+
+fn facts(found: &DeviceDetail) -> DeviceFacts {
+    let device = &found.device;
+    let pushes = found.open_pushes.iter().map(|push| OpenPush {
+        began_at: push.created_at,
+        staged: push.staged_row_count,
+        planned: push.planned_row_count,
+    });
+    let snapshots = found.open_snapshots.iter().map(|snapshot| OpenSnapshot {
+        began_at: snapshot.created_at,
+        rows: snapshot.row_count,
+        bundle_seq: snapshot.bundle_seq.0,
+    });
+    DeviceFacts {
+        user: device.user.clone(),
+        address: device.address.clone(),
+        first_seen_at: device.first_seen_at,
+        last_push: device.last_push_at.map(|at| (at, device.last_push_seq.map(|seq| seq.0))),
+        last_pull: device.last_pull_at.map(|at| (at, device.last_pull_seq.map(|seq| seq.0))),
+        last_sent: device.last_served_seq.map(|seq| seq.0),
+        latest: device.latest_seq.0,
+        behind: device.behind,
+        last_snapshot_at: device.last_snapshot_at,
+        is_watching: device.is_watching,
+        open_pushes: pushes.collect(),
+        open_snapshots: snapshots.collect(),
+        bundles: found.source_bundle_id,
+        replaces: found.replaces.clone(),
+        replaced_by: found.replaced_by.clone(),
+        successor_called: found.successor_called,
+    }
+}
+
+/// Where to look at what the verdict is about.
+fn cause(shell: &Shell, found: &DeviceDetail) -> Option<Cause> {
+    match found.device.verdict.kind {
+        VerdictKind::PushRejected => found.rejected_write.as_ref().map(|write| Cause {
+            label: "See the refused write",
+            href: shell.links().rejected_write(&write.rejected_id.to_string()),
+            about: write.table_name.as_ref().map(|table| match &write.key {
+                Some(key) => format!("table {table}, key {key}"),
+                None => format!("table {table}"),
+            }),
+        }),
+        VerdictKind::Conflicting => found.conflict.map(|conflict| Cause {
+            label: "See the conflict",
+            href: shell.links().conflict(&conflict.to_string()),
+            about: found.device.last_error.as_ref().and_then(|error| error.subject.clone()),
+        }),
+        VerdictKind::Retired => {
+            found.replaced_by.as_ref().filter(|_| found.successor_called).map(|new| Cause {
+                label: "See the device that replaces it",
+                href: shell.links().device(&found.device.scope, new),
+                about: Some(new.clone()),
+            })
+        }
+        _ => None,
+    }
 }
 
 /// Let the device write no more, and end its streams.
@@ -212,7 +313,10 @@ fn tone(kind: VerdictKind) -> Tone {
         VerdictKind::Healthy => Tone::Good,
         VerdictKind::Behind => Tone::Info,
         VerdictKind::Silent | VerdictKind::Retired => Tone::Plain,
-        VerdictKind::MustRebuild | VerdictKind::Conflicting | VerdictKind::Refused => Tone::Warn,
+        VerdictKind::MustRebuild
+        | VerdictKind::SnapshotStalled
+        | VerdictKind::Conflicting
+        | VerdictKind::Refused => Tone::Warn,
         VerdictKind::PushRejected | VerdictKind::AuthenticationFailing => Tone::Bad,
     }
 }
@@ -224,6 +328,7 @@ fn label(kind: VerdictKind) -> &'static str {
         VerdictKind::Silent => "silent",
         VerdictKind::Retired => "retired",
         VerdictKind::MustRebuild => "must rebuild",
+        VerdictKind::SnapshotStalled => "snapshot stalled",
         VerdictKind::Conflicting => "in conflict",
         VerdictKind::Refused => "request refused",
         VerdictKind::PushRejected => "push rejected",

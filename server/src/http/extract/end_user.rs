@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use crate::{
-    auth::end_user::{EndUser, UnverifiedToken},
+    auth::end_user::{EndUser, TokenFailure, UnverifiedToken},
     clock::Clock,
     directory::{Directory, LiveApp},
-    http::{error::ApiError, sync::record::CallerSlot},
+    http::{
+        error::ApiError,
+        sync::record::{CallerSlot, RefusedCaller},
+    },
     ids::{ScopeId, SourceId, UserId},
     sync::SyncCaller,
 };
@@ -121,14 +124,26 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let AddressedApp(app) = AddressedApp::from_request_parts(parts, state).await?;
         let token = bearer(&parts.headers)?;
-        let user = UnverifiedToken::parse(token)
-            .and_then(|token| app.auth.verify(&token, Clock::from_ref(state).now()))
-            .map_err(|failure| {
+        let verified = UnverifiedToken::parse(token)
+            .and_then(|token| app.auth.verify(&token, Clock::from_ref(state).now()));
+        match verified {
+            Ok(user) => Ok(Self { app, user }),
+            Err(failure) => {
                 tracing::debug!(app.id = %app.app.app_id, failure = %failure, "an end user's token was refused");
-                ApiError::authentication_failed(failure.hint())
-            })?;
-        Ok(Self { app, user })
+                let answer = ApiError::authentication_failed(failure.hint());
+                note_refusal(parts, &app, token, failure);
+                Err(answer)
+            }
+        }
     }
+}
+
+/// Leave word of the device that a refused request names, if it names one.
+fn note_refusal(parts: &Parts, app: &LiveApp, token: &str, failure: TokenFailure) {
+    let Some(slot) = parts.extensions.get::<CallerSlot>() else { return };
+    let (Some(named), Ok(source)) = (app.auth.named_by(token), source_id(&parts.headers)) else { return };
+    let app = Arc::clone(&app.catalog);
+    slot.refuse(RefusedCaller { app, scope: named.scope, source, failure });
 }
 
 impl<S> FromRequestParts<S> for EndUserActor

@@ -309,7 +309,8 @@ fn conflict_response(conflict: &PushConflict) -> Response {
                 .map(|row| serde_json::from_str(row).expect("BUG: a rendered row is no JSON")),
         },
     };
-    let refused = Refused { code: body.error, message: body.message.clone() };
+    let subject = Some(format!("table \"{}\", key \"{}\"", conflict.table, conflict.key));
+    let refused = Refused { code: body.error, message: body.message.clone(), subject };
     let mut response = (StatusCode::CONFLICT, Json(body)).into_response();
     response.extensions_mut().insert(refused);
     response

@@ -14,30 +14,52 @@ use axum::{
 };
 
 use crate::{
+    auth::end_user::TokenFailure,
     clock::Clock,
     http::error::Refused,
-    ids::AppId,
+    ids::{AppId, ScopeId, SourceId},
     sync::{
         Engine, SyncCaller,
-        device::{Verb, facts::Answered},
+        device::{Verb, facts::Answered, turned_away::TurnedAway},
         rollup::meter::Measured,
     },
+    tables::catalog::AppCatalog,
 };
 
-/// Where the extractors of a device leave which app it meant, and who it was if its token was good.
+/// Where the extractors of a device leave which app it meant, and who it was or said to be.
 #[derive(Debug, Clone, Default)]
 pub(in crate::http) struct CallerSlot(Arc<Slot>);
 
 #[derive(Debug, Default)]
 struct Slot {
     app: OnceLock<AppId>,
-    caller: OnceLock<SyncCaller>,
+    caller: OnceLock<Somebody>,
+}
+
+/// Who made a request.
+#[derive(Debug)]
+enum Somebody {
+    Device(SyncCaller),
+    Refused(RefusedCaller),
+}
+
+/// Whom a request named whose token was refused.
+#[derive(Debug)]
+pub(in crate::http) struct RefusedCaller {
+    pub(in crate::http) app: Arc<AppCatalog>,
+    pub(in crate::http) scope: ScopeId,
+    pub(in crate::http) source: SourceId,
+    pub(in crate::http) failure: TokenFailure,
 }
 
 impl CallerSlot {
     pub(in crate::http) fn fill(&self, caller: SyncCaller) {
         // A handler with two extractors of devices would fill it twice with the same.
-        let _ = self.0.caller.set(caller);
+        let _ = self.0.caller.set(Somebody::Device(caller));
+    }
+
+    pub(in crate::http) fn refuse(&self, caller: RefusedCaller) {
+        let _ = self.0.caller.set(Somebody::Refused(caller));
     }
 
     pub(in crate::http) fn addressed(&self, app: AppId) {
@@ -70,18 +92,33 @@ pub(in crate::http) async fn requests(
         let status = response.status().as_u16();
         engine.meter().answered(*app, Measured { at, verb, status, code, took });
     }
-    if let Some(caller) = slot.0.caller.get() {
-        engine.facts().answered(
-            caller,
-            Answered {
+    match slot.0.caller.get() {
+        None => {}
+        Some(Somebody::Device(caller)) => {
+            let answered = Answered {
                 at,
                 verb,
                 status: response.status().as_u16(),
                 refusal: refused.map(|refused| (refused.code, refused.message.as_str())),
+                subject: refused.and_then(|refused| refused.subject.as_deref()),
                 client: client.as_deref(),
                 address: address.as_deref(),
-            },
-        );
+            };
+            engine.facts().answered(caller, answered);
+        }
+        Some(Somebody::Refused(caller)) => {
+            let message = caller.failure.to_string();
+            let refused = TurnedAway {
+                at,
+                verb,
+                check: caller.failure.check(),
+                message: &message,
+                is_signed: caller.failure.is_signed(),
+                scope: &caller.scope,
+                source: &caller.source,
+            };
+            engine.facts().turned_away(&caller.app, refused);
+        }
     }
     response
 }

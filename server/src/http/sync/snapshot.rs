@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::served;
 use crate::{
+    clock::Clock,
     http::{
         error::{ApiError, ErrorBody},
         extract::{
@@ -91,11 +92,17 @@ pub(crate) struct SnapshotResponse {
 pub(crate) async fn create(
     actor: EndUserActor,
     State(engine): State<Engine>,
+    State(clock): State<Clock>,
     OptionalJson(request): OptionalJson<SnapshotRequest>,
 ) -> Result<Json<SnapshotResponse>, ApiError> {
     let replacement = request.and_then(|request| request.source_replacement);
     let replacement = replacement.map(ReplacementRequest::check).transpose()?;
-    let session = engine.create_snapshot(&actor.caller(), replacement.as_ref()).await?;
+    let caller = actor.caller();
+    let session = engine.create_snapshot(&caller, replacement.as_ref()).await?;
+    // A device that rotates reads on under its new source.
+    if replacement.is_none() && session.row_count > 0 {
+        engine.facts().began_snapshot(&caller, clock.now());
+    }
     Ok(Json(SnapshotResponse {
         snapshot_id: session.snapshot_id,
         snapshot_bundle_seq: session.bundle_seq.0,
@@ -183,13 +190,14 @@ impl Input for ChunkQuery {
 pub(crate) async fn chunk(
     actor: EndUserActor,
     State(engine): State<Engine>,
+    State(clock): State<Clock>,
     ApiPath(path): ApiPath<SnapshotPath>,
     ApiQuery(query): ApiQuery<ChunkQuery>,
 ) -> Result<Response, ApiError> {
     let request = query.check()?;
     let caller = actor.caller();
     let chunk = engine.snapshot_chunk(&caller, path.id()?, request).await?;
-    engine.facts().served_snapshot(&caller, chunk.bundle_seq);
+    engine.facts().served_snapshot(&caller, clock.now(), chunk.bundle_seq, chunk.is_last);
     Ok(served::json(chunk.body))
 }
 
@@ -236,6 +244,8 @@ pub(crate) async fn delete(
     State(engine): State<Engine>,
     ApiPath(path): ApiPath<SnapshotPath>,
 ) -> Result<StatusCode, ApiError> {
-    engine.delete_snapshot(&actor.caller(), path.id()?).await?;
+    let caller = actor.caller();
+    engine.delete_snapshot(&caller, path.id()?).await?;
+    engine.facts().left_snapshot(&caller);
     Ok(StatusCode::NO_CONTENT)
 }

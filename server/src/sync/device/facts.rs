@@ -11,7 +11,7 @@ use std::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::Verb;
+use super::{Verb, streams::OpenStreams, turned_away::AllRefusals};
 use crate::{
     ids::{AppId, BundleSeq},
     sync::SyncCaller,
@@ -30,13 +30,16 @@ pub struct Facts {
     gathered: Arc<Mutex<Gathered>>,
     /// Held by whoever writes them down, so that who comes next finds everything written that was taken before.
     writing: Arc<tokio::sync::Mutex<()>>,
+    pub(super) streams: Arc<Mutex<OpenStreams>>,
 }
 
 #[derive(Debug, Default)]
-struct Gathered {
-    apps: HashMap<AppId, AppFacts>,
+pub(in crate::sync) struct Gathered {
+    pub(in crate::sync) apps: HashMap<AppId, AppFacts>,
+    pub(in crate::sync) refusals: AllRefusals,
     devices: usize,
-    dropped: u64,
+    /// Devices that were not noted for lack of room.
+    pub(in crate::sync) dropped: u64,
 }
 
 /// The devices of one app.
@@ -61,10 +64,25 @@ pub(in crate::sync) struct Fact {
     pub(in crate::sync) served: Option<BundleSeq>,
     pub(in crate::sync) snapshot_at: Option<OffsetDateTime>,
     pub(in crate::sync) watch_at: Option<OffsetDateTime>,
+    /// Whether it has a stream open, if that has changed or was noted again.
+    pub(in crate::sync) is_watching: Option<bool>,
+    /// Where it stands with a snapshot, if that has changed.
+    pub(in crate::sync) reading: Option<Reading>,
+    /// The last pull that brought something, as an event.
+    pub(in crate::sync) brought: Option<Event>,
     /// Verbs that succeeded: refusals that these settle are over.
     pub(in crate::sync) succeeded: Vec<Verb>,
     pub(in crate::sync) error: Option<Refusal>,
     pub(in crate::sync) events: VecDeque<Event>,
+}
+
+/// A device's way through a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sync) enum Reading {
+    /// It has begun, or reads on.
+    Since(OffsetDateTime),
+    /// It has read everything or given it up.
+    Over,
 }
 
 /// Refusals of one kind in a row.
@@ -75,6 +93,8 @@ pub(in crate::sync) struct Refusal {
     pub(in crate::sync) verb: Verb,
     pub(in crate::sync) code: String,
     pub(in crate::sync) message: String,
+    /// What it was about, where it is the same only if that is: the row of a conflict.
+    pub(in crate::sync) subject: Option<String>,
     pub(in crate::sync) count: i64,
 }
 
@@ -98,6 +118,8 @@ pub struct Answered<'a> {
     pub status: u16,
     /// Code and sentence of a refusal.
     pub refusal: Option<(&'a str, &'a str)>,
+    /// What a refusal was about, if refusals of one code are told apart by it.
+    pub subject: Option<&'a str>,
     /// The `User-Agent`.
     pub client: Option<&'a str>,
     pub address: Option<&'a str>,
@@ -122,6 +144,7 @@ impl Facts {
     /// A push of the device became a bundle.
     pub(in crate::sync) fn committed(&self, caller: &SyncCaller, at: OffsetDateTime, seq: BundleSeq) {
         self.note(caller, |fact| {
+            fact.seen_at = Some(at);
             fact.push = Some((at, seq));
             // Right after what it has, its own commit is no news to it; the flush decides.
             fact.event(at, Verb::PushCommit, 200, None, Some(seq));
@@ -131,14 +154,52 @@ impl Facts {
     /// The device has everything up to `checkpoint` and was sent everything up to `served`.
     pub fn pulled(&self, caller: &SyncCaller, at: OffsetDateTime, checkpoint: BundleSeq, served: BundleSeq) {
         self.note(caller, |fact| {
+            fact.seen_at = Some(at);
             fact.pull = Some((at, checkpoint));
             fact.served = fact.served.max(Some(served));
+            if served > checkpoint {
+                fact.brought = Some(Event::new(at, Verb::Pull, 200, None, Some(served)));
+            }
         });
     }
 
-    /// The device was sent rows of a snapshot of bundle `seq`.
-    pub fn served_snapshot(&self, caller: &SyncCaller, seq: BundleSeq) {
-        self.note(caller, |fact| fact.served = fact.served.max(Some(seq)));
+    /// The device may read a snapshot.
+    pub fn began_snapshot(&self, caller: &SyncCaller, at: OffsetDateTime) {
+        self.note(caller, |fact| {
+            fact.seen_at = Some(at);
+            fact.reading = Some(Reading::Since(at));
+        });
+    }
+
+    /// The device was sent rows of a snapshot of bundle `seq`, the last of them if `is_last`.
+    pub fn served_snapshot(&self, caller: &SyncCaller, at: OffsetDateTime, seq: BundleSeq, is_last: bool) {
+        self.note(caller, |fact| {
+            fact.seen_at = Some(at);
+            if !is_last {
+                fact.reading =
+                    fact.reading.filter(|reading| *reading != Reading::Over).or(Some(Reading::Since(at)));
+                return;
+            }
+            fact.reading = Some(Reading::Over);
+            fact.served = fact.served.max(Some(seq));
+            fact.event(at, Verb::SnapshotChunk, 200, None, Some(seq));
+        });
+    }
+
+    /// The device gives its snapshot up.
+    pub fn left_snapshot(&self, caller: &SyncCaller) {
+        self.note(caller, |fact| fact.reading = Some(Reading::Over));
+    }
+
+    /// Whether the device has a stream open.
+    pub(super) fn watching(&self, caller: &SyncCaller, at: OffsetDateTime, is_watching: bool) {
+        self.note(caller, |fact| {
+            fact.is_watching = Some(is_watching);
+            if is_watching {
+                fact.seen_at = Some(at);
+                fact.watch_at = Some(at);
+            }
+        });
     }
 
     /// Wait for whoever is writing facts down, and be the next.
@@ -146,10 +207,13 @@ impl Facts {
         Arc::clone(&self.writing).lock_owned().await
     }
 
-    /// Take everything; answers too how many devices were not noted for lack of room.
-    pub(in crate::sync) fn take(&self) -> (HashMap<AppId, AppFacts>, u64) {
-        let gathered = std::mem::take(&mut *self.lock());
-        (gathered.apps, gathered.dropped)
+    /// Take everything.
+    pub(in crate::sync) fn take(&self) -> Gathered {
+        std::mem::take(&mut *self.lock())
+    }
+
+    pub(super) fn gather(&self, note: impl FnOnce(&mut Gathered)) {
+        note(&mut self.lock());
     }
 
     fn note(&self, caller: &SyncCaller, change: impl FnOnce(&mut Fact)) {
@@ -180,10 +244,11 @@ impl Fact {
     fn succeeded(&mut self, answered: &Answered<'_>) {
         match answered.verb {
             Verb::SnapshotCreate | Verb::SnapshotChunk => self.snapshot_at = Some(answered.at),
-            Verb::Watch => self.watch_at = Some(answered.at),
+            // It goes on without the snapshot, or with all of it.
+            Verb::Pull | Verb::PushCommit => self.reading = Some(Reading::Over),
             _ => {}
         }
-        if answered.verb == Verb::SnapshotCreate {
+        if matches!(answered.verb, Verb::Connect | Verb::SnapshotCreate | Verb::Watch) {
             self.event(answered.at, answered.verb, answered.status, None, None);
         }
         if self.error.as_ref().is_some_and(|error| answered.verb.settles(error.verb.as_str())) {
@@ -195,13 +260,17 @@ impl Fact {
     }
 
     fn refused(&mut self, answered: &Answered<'_>, code: &str, message: &str) {
-        let before = self.error.take().filter(|error| error.code == code);
+        let before = self
+            .error
+            .take()
+            .filter(|error| error.code == code && error.subject.as_deref() == answered.subject);
         self.error = Some(Refusal {
             at: answered.at,
             since: before.as_ref().map_or(answered.at, |error| error.since),
             verb: answered.verb,
             code: code.to_owned(),
             message: short(message),
+            subject: answered.subject.map(short),
             count: before.map_or(0, |error| error.count) + 1,
         });
         self.event(answered.at, answered.verb, answered.status, Some((code, message)), None);
@@ -218,7 +287,19 @@ impl Fact {
         if self.events.len() == MAX_EVENTS {
             self.events.pop_front();
         }
-        self.events.push_back(Event {
+        self.events.push_back(Event::new(at, verb, status, refusal, bundle_seq));
+    }
+}
+
+impl Event {
+    fn new(
+        at: OffsetDateTime,
+        verb: Verb,
+        status: u16,
+        refusal: Option<(&str, &str)>,
+        bundle_seq: Option<BundleSeq>,
+    ) -> Self {
+        Self {
             id: Uuid::now_v7(),
             at,
             verb,
@@ -226,11 +307,11 @@ impl Fact {
             code: refusal.map(|(code, _)| code.to_owned()),
             message: refusal.map(|(_, message)| short(message)),
             bundle_seq,
-        });
+        }
     }
 }
 
 /// The beginning of a text, without what PostgreSQL cannot hold.
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
 }

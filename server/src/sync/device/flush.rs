@@ -6,10 +6,10 @@ use time::OffsetDateTime;
 
 use super::{
     Verb,
-    facts::{AppFacts, Event, Fact},
+    facts::{AppFacts, Event, Fact, Gathered, Reading},
 };
 use crate::{
-    ids::{ScopeId, SourceId},
+    ids::{AppId, ScopeId, SourceId},
     ops::database::in_schema,
     sync::{
         Engine,
@@ -27,30 +27,33 @@ const SEEN_BEFORE: &str = "select d.scope_id, d.source_id, d.last_seen_at
     order by d.scope_id, d.source_id
     for update of d";
 
-/// Refusals that a later success made good. Any success shows that authentication works again.
+/// Refusals that a later success made good.
 const SETTLE: &str = "update {schema}._sync_device d
     set last_error_at = null, last_error_verb = null, last_error_code = null, last_error_message = null,
-        error_count = 0, error_since = null
+        last_error_subject = null, error_count = 0, error_since = null
     from unnest($1::text[], $2::text[], $3::text[]) as u (scope_id, source_id, settled)
     where d.scope_id = u.scope_id and d.source_id = u.source_id and d.last_error_at is not null
-        and (d.last_error_verb = any (string_to_array(u.settled, ',')) or d.last_error_code = 'authentication_failed')";
+        and d.last_error_verb = any (string_to_array(u.settled, ','))";
 
+/// Who was let in had a good token: what was refused before it is over.
 const WRITE: &str = "insert into {schema}._sync_device as d (
         scope_id, source_id, user_id, client, address, first_seen_at, last_seen_at, last_push_at, last_push_seq,
         last_pull_at, last_pull_seq, last_served_seq, last_snapshot_at, last_watch_at, last_error_at, last_error_verb,
-        last_error_code, last_error_message, error_count, error_since
+        last_error_code, last_error_message, last_error_subject, error_count, error_since, is_watching
     )
     select u.scope_id, u.source_id, u.user_id, u.client, u.address, u.seen_at, u.seen_at, u.push_at, u.push_seq,
         u.pull_at, u.pull_seq,
         case when u.push_seq = coalesce(u.served_seq, 0) + 1 then u.push_seq else u.served_seq end, u.snapshot_at, u.watch_at, u.error_at, u.error_verb, u.error_code,
-        u.error_message, u.error_count, u.error_since
+        u.error_message, u.error_subject, u.error_count, u.error_since, u.is_watching
     from unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
         $8::bigint[], $9::timestamptz[], $10::bigint[], $11::bigint[], $12::timestamptz[], $13::timestamptz[],
-        $14::timestamptz[], $15::text[], $16::text[], $17::text[], $18::bigint[], $19::timestamptz[]
+        $14::timestamptz[], $15::text[], $16::text[], $17::text[], $18::bigint[], $19::timestamptz[],
+        $20::text[], $21::boolean[]
     ) as u (
         scope_id, source_id, user_id, client, address, seen_at, push_at, push_seq, pull_at, pull_seq, served_seq,
-        snapshot_at, watch_at, error_at, error_verb, error_code, error_message, error_count, error_since
+        snapshot_at, watch_at, error_at, error_verb, error_code, error_message, error_count, error_since,
+        error_subject, is_watching
     )
     order by u.scope_id, u.source_id
     on conflict (scope_id, source_id) do update
@@ -70,19 +73,55 @@ const WRITE: &str = "insert into {schema}._sync_device as d (
         end,
         last_snapshot_at = coalesce(excluded.last_snapshot_at, d.last_snapshot_at),
         last_watch_at = coalesce(excluded.last_watch_at, d.last_watch_at),
+        is_watching = coalesce(excluded.is_watching, d.is_watching),
         last_error_at = coalesce(excluded.last_error_at, d.last_error_at),
         last_error_verb = coalesce(excluded.last_error_verb, d.last_error_verb),
         last_error_code = coalesce(excluded.last_error_code, d.last_error_code),
         last_error_message = coalesce(excluded.last_error_message, d.last_error_message),
+        last_error_subject = case
+            when excluded.last_error_code is null then d.last_error_subject else excluded.last_error_subject
+        end,
+        auth_failed_at = case when d.auth_failed_at > excluded.last_seen_at then d.auth_failed_at end,
         error_count = case
-            when excluded.last_error_code = d.last_error_code then d.error_count + excluded.error_count
+            when excluded.last_error_code = d.last_error_code
+                and excluded.last_error_subject is not distinct from d.last_error_subject
+                then d.error_count + excluded.error_count
             when excluded.last_error_code is not null then excluded.error_count
             else d.error_count
         end,
         error_since = case
-            when excluded.last_error_code = d.last_error_code then d.error_since
+            when excluded.last_error_code = d.last_error_code
+                and excluded.last_error_subject is not distinct from d.last_error_subject
+                then d.error_since
             else coalesce(excluded.error_since, d.error_since)
         end";
+
+/// Streams that ended while nothing else was heard of their devices: that is not being seen.
+const CLOSED: &str = "update {schema}._sync_device d
+    set is_watching = false
+    from unnest($1::text[], $2::text[]) as u (scope_id, source_id)
+    where d.scope_id = u.scope_id and d.source_id = u.source_id";
+
+/// Where devices stand with snapshots. Most that pull read none, before and after: nothing is written for them.
+const READING: &str = "update {schema}._sync_device d
+    set snapshot_since = u.since
+    from unnest($1::text[], $2::text[], $3::timestamptz[]) as u (scope_id, source_id, since)
+    where d.scope_id = u.scope_id and d.source_id = u.source_id
+        and (d.snapshot_since is null) <> (u.since is null)";
+
+/// Pulls that brought something, for the timeline: of one device, the first in a minute.
+const PULLS: &str = "with due as (
+        update {schema}._sync_device d
+        set pull_event_at = u.at
+        from unnest($1::text[], $2::text[], $3::uuid[], $4::timestamptz[], $5::bigint[])
+            as u (scope_id, source_id, event_id, at, bundle_seq)
+        where d.scope_id = u.scope_id and d.source_id = u.source_id
+            and (d.pull_event_at is null or d.pull_event_at <= u.at - interval '1 minute')
+        returning d.scope_id, d.source_id, u.event_id, u.at, u.bundle_seq
+    )
+    insert into {schema}._sync_device_event (scope_id, source_id, event_id, at, verb, status, bundle_seq)
+    select due.scope_id, due.source_id, due.event_id, due.at, 'pull', 200, due.bundle_seq
+    from due";
 
 const EVENTS: &str = "insert into {schema}._sync_device_event (
         scope_id, source_id, event_id, at, verb, status, code, message, bundle_seq
@@ -131,28 +170,49 @@ impl Engine {
     /// and logged: facts are for looking at. When it ends, all that was noted before it began is written.
     pub async fn write_device_facts(&self) {
         let _turn = self.facts.turn_to_write().await;
-        let (apps, dropped) = self.facts.take();
+        let Gathered { apps, refusals, dropped, .. } = self.facts.take();
         if dropped > 0 {
             tracing::warn!(dropped, "more devices called than can be noted; facts of some are missing");
         }
-        for (app, facts) in apps {
-            if let Err(error) = self.write_app(&facts).await {
+        let log = |app: &AppId, outcome: Result<(), sqlx::Error>| {
+            if let Err(error) = outcome {
                 tracing::warn!(app.id = %app, error.cause = %error, "facts about devices could not be written");
             }
+        };
+        for (app, facts) in &apps {
+            log(app, self.write_app(facts).await);
+        }
+        // After what was let in: a refusal counts only if no success came after it.
+        for (app, facts) in &refusals.apps {
+            log(app, self.write_refusals(facts).await);
         }
     }
 
     async fn write_app(&self, facts: &AppFacts) -> Result<(), sqlx::Error> {
         let schema = &facts.catalog.schema;
         let rows: Vec<Row<'_>> = facts.devices.iter().filter(|(_, fact)| fact.seen_at.is_some()).collect();
-        if rows.is_empty() {
+        let closed: Vec<Row<'_>> = facts
+            .devices
+            .iter()
+            .filter(|(_, fact)| fact.seen_at.is_none() && fact.is_watching.is_some())
+            .collect();
+        if rows.is_empty() && closed.is_empty() {
             return Ok(());
         }
         let mut tx = self.apps.begin(schema).await?;
         sqlx::raw_sql("set local synchronous_commit = off").execute(&mut *tx).await?;
         let active = newly_active_devices(&rows, schema, &mut tx).await?;
+        if !closed.is_empty() {
+            sqlx::query(in_schema(schema, CLOSED))
+                .bind(column(&closed, |((scope, _), _)| scope.as_str()))
+                .bind(column(&closed, |((_, source), _)| source.as_str()))
+                .execute(&mut *tx)
+                .await?;
+        }
         settle(&rows, schema, &mut tx).await?;
         write(&rows, schema, &mut tx).await?;
+        reading(&rows, schema, &mut tx).await?;
+        pulls(&rows, schema, &mut tx).await?;
         events(&rows, schema, &mut tx).await?;
         tx.commit().await?;
         self.meter.active(facts.catalog.app, active);
@@ -246,6 +306,50 @@ async fn write(
         .bind(column(rows, |(_, fact)| fact.error.as_ref().map(|error| error.message.as_str())))
         .bind(column(rows, |(_, fact)| fact.error.as_ref().map_or(0, |error| error.count)))
         .bind(column(rows, |(_, fact)| fact.error.as_ref().map(|error| error.since)))
+        .bind(column(rows, |(_, fact)| fact.error.as_ref().and_then(|error| error.subject.as_deref())))
+        .bind(column(rows, |(_, fact)| fact.is_watching))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn reading(
+    rows: &[Row<'_>],
+    schema: &crate::ids::SchemaName,
+    tx: &mut crate::ops::database::AppTx,
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<Row<'_>> = rows.iter().filter(|(_, fact)| fact.reading.is_some()).copied().collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let since = |fact: &Fact| match fact.reading {
+        Some(Reading::Since(at)) => Some(at),
+        Some(Reading::Over) | None => None,
+    };
+    sqlx::query(in_schema(schema, READING))
+        .bind(column(&rows, |((scope, _), _)| scope.as_str()))
+        .bind(column(&rows, |((_, source), _)| source.as_str()))
+        .bind(column(&rows, |(_, fact)| since(fact)))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn pulls(
+    rows: &[Row<'_>],
+    schema: &crate::ids::SchemaName,
+    tx: &mut crate::ops::database::AppTx,
+) -> Result<(), sqlx::Error> {
+    let rows: Vec<Row<'_>> = rows.iter().filter(|(_, fact)| fact.brought.is_some()).copied().collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(in_schema(schema, PULLS))
+        .bind(column(&rows, |((scope, _), _)| scope.as_str()))
+        .bind(column(&rows, |((_, source), _)| source.as_str()))
+        .bind(column(&rows, |(_, fact)| fact.brought.as_ref().map(|event| event.id)))
+        .bind(column(&rows, |(_, fact)| fact.brought.as_ref().map(|event| event.at)))
+        .bind(column(&rows, |(_, fact)| fact.brought.as_ref().and_then(|event| event.bundle_seq)))
         .execute(&mut **tx)
         .await?;
     Ok(())
@@ -256,7 +360,8 @@ async fn events(
     schema: &crate::ids::SchemaName,
     tx: &mut crate::ops::database::AppTx,
 ) -> Result<(), sqlx::Error> {
-    let rows: Vec<Row<'_>> = rows.iter().filter(|(_, fact)| !fact.events.is_empty()).copied().collect();
+    let rows: Vec<Row<'_>> =
+        rows.iter().filter(|(_, fact)| !fact.events.is_empty() || fact.brought.is_some()).copied().collect();
     if rows.is_empty() {
         return Ok(());
     }

@@ -2,19 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::verdict::{self, DeviceFacts, LastError, Retirement, Verdict};
+use super::{
+    streams::NOTE_HOLDS,
+    verdict::{self, DeviceFacts, LastError, Retirement, TurnedAway, Verdict},
+};
 use crate::{
-    ids::{BundleSeq, ScopeId, SourceId},
+    ids::{BundleSeq, ConflictId, RejectedWriteId, SchemaName, ScopeId, SourceId},
     ops::database::in_schema,
     sync::Engine,
     tables::catalog::AppCatalog,
 };
-
-/// A watch stream reports itself this often (see `sync::watch`), so one that was heard of since is taken for open.
-const WATCHING_WITHIN: Duration = Duration::minutes(11);
 
 /// Some entries of a list, and where the next ones begin. None: these were the last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +59,10 @@ pub struct Device {
     pub last_pull_at: Option<OffsetDateTime>,
     /// The checkpoint that it named last.
     pub last_pull_seq: Option<BundleSeq>,
+    /// The last bundle that was sent to it.
+    pub last_served_seq: Option<BundleSeq>,
     pub last_snapshot_at: Option<OffsetDateTime>,
-    /// Whether it has (or had within minutes) an open watch stream.
+    /// Whether it has an open watch stream.
     pub is_watching: bool,
     pub last_error: Option<LastError>,
     /// The latest bundle of its scope.
@@ -80,11 +82,41 @@ pub struct DeviceDetail {
     pub source_bundle_id: i64,
     pub replaces: Option<String>,
     pub replaced_by: Option<String>,
-    /// Uploads and snapshot downloads that are under way.
-    pub open_pushes: i64,
-    pub open_snapshots: i64,
+    /// Whether the device that replaces it has called yet.
+    pub successor_called: bool,
+    /// Uploads and snapshot downloads that are under way, the latest first; at most some.
+    pub open_pushes: Vec<OpenPush>,
+    pub open_snapshots: Vec<OpenSnapshot>,
+    /// What of it is in the ledgers and still open: the latest refused write and the latest conflict.
+    pub rejected_write: Option<OpenRejection>,
+    pub conflict: Option<ConflictId>,
     /// The latest first.
     pub events: Vec<DeviceEvent>,
+}
+
+/// An upload that has begun and is not committed.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct OpenPush {
+    pub created_at: OffsetDateTime,
+    pub staged_row_count: i64,
+    pub planned_row_count: i64,
+}
+
+/// A right to read a snapshot that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct OpenSnapshot {
+    pub created_at: OffsetDateTime,
+    pub bundle_seq: BundleSeq,
+    pub row_count: i64,
+}
+
+/// A refused write that nobody has resolved, and the row it is about, if it is about one.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct OpenRejection {
+    pub rejected_id: RejectedWriteId,
+    pub table_name: Option<String>,
+    /// As JSON: `{"id":"…"}`.
+    pub key: Option<String>,
 }
 
 /// Something that a device did, or tried to.
@@ -103,14 +135,14 @@ pub struct DeviceEvent {
 }
 
 #[derive(Debug, FromRow)]
-struct DeviceRow {
-    scope_id: String,
-    source_id: String,
+pub(super) struct DeviceRow {
+    pub(super) scope_id: String,
+    pub(super) source_id: String,
     user_id: Option<String>,
     client: Option<String>,
     address: Option<String>,
     first_seen_at: OffsetDateTime,
-    last_seen_at: OffsetDateTime,
+    pub(super) last_seen_at: OffsetDateTime,
     last_push_at: Option<OffsetDateTime>,
     last_push_seq: Option<BundleSeq>,
     last_pull_at: Option<OffsetDateTime>,
@@ -124,6 +156,15 @@ struct DeviceRow {
     last_error_message: Option<String>,
     error_count: i64,
     error_since: Option<OffsetDateTime>,
+    last_error_subject: Option<String>,
+    auth_failed_at: Option<OffsetDateTime>,
+    auth_failed_since: Option<OffsetDateTime>,
+    auth_failed_check: Option<String>,
+    auth_failed_message: Option<String>,
+    auth_failed_count: i64,
+    auth_failed_signed: bool,
+    snapshot_since: Option<OffsetDateTime>,
+    is_watching: Option<bool>,
     source_state: Option<String>,
     source_bundle_id: Option<i64>,
     replaces_source_id: Option<String>,
@@ -136,22 +177,26 @@ struct DeviceRow {
 }
 
 macro_rules! device_query {
-    ($rest:literal) => {
+    ($($rest:tt)*) => {
         concat!(
             "select d.scope_id, d.source_id, d.user_id, d.client, d.address, d.first_seen_at, d.last_seen_at,
                 d.last_push_at, d.last_push_seq, d.last_pull_at, d.last_pull_seq, d.last_served_seq,
                 d.last_snapshot_at, d.last_watch_at, d.last_error_at, d.last_error_verb, d.last_error_code,
-                d.last_error_message, d.error_count, d.error_since,
+                d.last_error_message, d.error_count, d.error_since, d.last_error_subject,
+                d.auth_failed_at, d.auth_failed_since, d.auth_failed_check, d.auth_failed_message,
+                d.auth_failed_count, d.auth_failed_signed, d.snapshot_since, d.is_watching,
                 r.state as source_state, r.source_bundle_id, r.replaces_source_id, r.replaced_by_source_id,
                 r.retired_reason, r.retired_at,
                 s.bundle_seq as latest_seq, s.floor_seq, s.last_commit_at
             from {schema}._sync_device d
             left join {schema}._sync_source r on r.scope_id = d.scope_id and r.source_id = d.source_id
             left join {schema}._sync_scope s on s.scope_id = d.scope_id ",
-            $rest
+            $($rest)*
         )
     };
 }
+
+pub(super) use device_query;
 
 /// The device that called last comes first.
 const DEVICES: &str = device_query!(
@@ -183,15 +228,34 @@ const EVENTS: &str = "select e.event_id, e.at, e.verb, e.status, e.code, e.messa
     order by e.event_id desc
     limit 100";
 
-const OPEN_SESSIONS: &str = "select
-    (
-        select count(*) from {schema}._sync_push p
-        where p.scope_id = $1 and p.source_id = $2 and p.expires_at > $3
-    ) as open_pushes,
-    (
-        select count(*) from {schema}._sync_snapshot_session p
-        where p.scope_id = $1 and p.source_id = $2 and p.expires_at > $3
-    ) as open_snapshots";
+const SUCCESSOR_CALLED: &str = "select exists (
+    select from {schema}._sync_device d where d.scope_id = $1 and d.source_id = $2
+)";
+
+const OPEN_PUSHES: &str = "select p.created_at, p.staged_row_count, p.planned_row_count
+    from {schema}._sync_push p
+    where p.scope_id = $1 and p.source_id = $2 and p.expires_at > $3
+    order by p.created_at desc
+    limit 5";
+
+const OPEN_SNAPSHOTS: &str = "select p.created_at, p.bundle_seq, p.row_count
+    from {schema}._sync_snapshot_session p
+    where p.scope_id = $1 and p.source_id = $2 and p.expires_at > $3
+    order by p.created_at desc
+    limit 5";
+
+const REJECTED_WRITE: &str = "select w.rejected_id, w.table_name,
+        case when w.row_count = 1 then (w.rows::jsonb -> 0 -> 'key')::text end as key
+    from {schema}._sync_rejected_write w
+    where w.scope_id = $1 and w.source_id = $2 and w.state = 'open'
+    order by w.last_at desc
+    limit 1";
+
+const CONFLICT: &str = "select c.conflict_id
+    from {schema}._sync_conflict c
+    where c.scope_id = $1 and c.source_id = $2 and c.outcome is null
+    order by c.last_at desc
+    limit 1";
 
 impl Engine {
     /// The devices of an app, or of one of its scopes, the one that called last first.
@@ -245,39 +309,78 @@ impl Engine {
             .optional(&app.schema, sqlx::query_as(in_schema(&app.schema, DEVICE)).bind(scope).bind(source))
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let events = self
-            .apps
-            .all(&app.schema, sqlx::query_as(in_schema(&app.schema, EVENTS)).bind(scope).bind(source))
-            .await?;
-        let (open_pushes, open_snapshots): (i64, i64) = self
-            .apps
-            .one(
-                &app.schema,
-                sqlx::query_as(in_schema(&app.schema, OPEN_SESSIONS)).bind(scope).bind(source).bind(now),
-            )
-            .await?;
+        let schema = &app.schema;
+        let successor_called = match &row.replaced_by_source_id {
+            Some(successor) => {
+                let query = sqlx::query_as(in_schema(schema, SUCCESSOR_CALLED)).bind(scope).bind(successor);
+                let (called,): (bool,) = self.apps.one(schema, query).await?;
+                called
+            }
+            None => false,
+        };
+        let conflict: Option<(ConflictId,)> =
+            self.apps.optional(schema, query_of(schema, CONFLICT, scope, source)).await?;
         Ok(Some(DeviceDetail {
             source_state: row.source_state.clone(),
             source_bundle_id: row.source_bundle_id.unwrap_or(0),
             replaces: row.replaces_source_id.clone(),
             replaced_by: row.replaced_by_source_id.clone(),
-            open_pushes,
-            open_snapshots,
-            events,
+            successor_called,
+            open_pushes: self.apps.all(schema, query_open(schema, OPEN_PUSHES, scope, source, now)).await?,
+            open_snapshots: self
+                .apps
+                .all(schema, query_open(schema, OPEN_SNAPSHOTS, scope, source, now))
+                .await?,
+            rejected_write: self
+                .apps
+                .optional(schema, query_of(schema, REJECTED_WRITE, scope, source))
+                .await?,
+            conflict: conflict.map(|(conflict,)| conflict),
+            events: self.apps.all(schema, query_of(schema, EVENTS, scope, source)).await?,
             device: row.into_device(now),
         }))
     }
 }
 
+type QueryOf<'q, T> = sqlx::query::QueryAs<'q, sqlx::Postgres, T, sqlx::postgres::PgArguments>;
+
+/// A query about one device.
+fn query_of<'q, T>(
+    schema: &SchemaName,
+    sql: &'static str,
+    scope: &'q ScopeId,
+    source: &'q SourceId,
+) -> QueryOf<'q, T>
+where
+    T: for<'r> FromRow<'r, sqlx::postgres::PgRow>,
+{
+    sqlx::query_as(in_schema(schema, sql)).bind(scope).bind(source)
+}
+
+/// A query about what of a device has not expired.
+fn query_open<'q, T>(
+    schema: &SchemaName,
+    sql: &'static str,
+    scope: &'q ScopeId,
+    source: &'q SourceId,
+    now: OffsetDateTime,
+) -> QueryOf<'q, T>
+where
+    T: for<'r> FromRow<'r, sqlx::postgres::PgRow>,
+{
+    query_of(schema, sql, scope, source).bind(now)
+}
+
 impl DeviceRow {
-    fn into_device(self, now: OffsetDateTime) -> Device {
+    pub(super) fn into_device(self, now: OffsetDateTime) -> Device {
         let facts = self.facts(now);
         Device {
             verdict: verdict::judge(&facts),
             behind: facts.has_seq.map(|has| (facts.latest_seq.0 - has.0).max(0)),
             latest_seq: facts.latest_seq,
             last_error: facts.error,
-            is_watching: self.last_watch_at.is_some_and(|at| now - at < WATCHING_WITHIN),
+            is_watching: self.is_watching == Some(true)
+                && self.last_watch_at.is_some_and(|at| now - at < NOTE_HOLDS),
             scope: self.scope_id,
             source: self.source_id,
             user: self.user_id,
@@ -289,6 +392,7 @@ impl DeviceRow {
             last_push_seq: self.last_push_seq,
             last_pull_at: self.last_pull_at,
             last_pull_seq: self.last_pull_seq,
+            last_served_seq: self.last_served_seq,
             last_snapshot_at: self.last_snapshot_at,
         }
     }
@@ -311,9 +415,21 @@ impl DeviceRow {
                 verb: self.last_error_verb.clone().unwrap_or_default(),
                 code: self.last_error_code.clone().unwrap_or_default(),
                 message: self.last_error_message.clone().unwrap_or_default(),
+                subject: self.last_error_subject.clone(),
                 count: self.error_count,
                 since: self.error_since.unwrap_or(at),
             }),
+            turned_away: self.auth_failed_at.map(|at| TurnedAway {
+                at,
+                check: self.auth_failed_check.clone().unwrap_or_default(),
+                message: self.auth_failed_message.clone().unwrap_or_default(),
+                count: self.auth_failed_count,
+                since: self.auth_failed_since.unwrap_or(at),
+                is_signed: self.auth_failed_signed,
+            }),
+            snapshot_read_at: self
+                .snapshot_since
+                .map(|since| self.last_snapshot_at.unwrap_or(since).max(since)),
             has_seq: self.last_served_seq.max(self.last_pull_seq),
             latest_seq: self.latest_seq.unwrap_or_default(),
             floor_seq: self.floor_seq.unwrap_or_default(),

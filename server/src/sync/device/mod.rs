@@ -4,6 +4,9 @@ pub mod facts;
 mod flush;
 pub mod list;
 pub mod retire;
+pub mod search;
+pub(in crate::sync) mod streams;
+pub mod turned_away;
 pub mod verdict;
 
 /// What a device asked for.

@@ -13,6 +13,8 @@ pub(in crate::sync) const SILENT_AFTER: Duration = Duration::days(7);
 const LAG_ALLOWED: Duration = Duration::minutes(2);
 /// So many conflicts without a successful push between them are no coincidence.
 const CONFLICTS_IN_A_ROW: i64 = 3;
+/// A device that reads a snapshot asks for its next part within seconds.
+const STALLED_AFTER: Duration = Duration::minutes(2);
 
 /// What is known of a device when it is judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,10 @@ pub struct DeviceFacts {
     pub retired: Option<Retirement>,
     /// The last refusal that has not been made good by a success of the same kind.
     pub error: Option<LastError>,
+    /// Requests that named the device since it was let in last, and were not.
+    pub turned_away: Option<TurnedAway>,
+    /// When it asked last for a part of the snapshot that it has not read to its end; None: it reads none.
+    pub snapshot_read_at: Option<OffsetDateTime>,
     /// The last bundle that the device is known to have: its checkpoint, or what was served to it last. None: it has
     /// downloaded nothing yet.
     pub has_seq: Option<BundleSeq>,
@@ -50,9 +56,24 @@ pub struct LastError {
     pub verb: String,
     pub code: String,
     pub message: String,
-    /// In a row.
+    /// The row of a conflict.
+    pub subject: Option<String>,
+    /// In a row, about the same subject.
     pub count: i64,
     pub since: OffsetDateTime,
+}
+
+/// Refused tokens, the latest of them told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnedAway {
+    pub at: OffsetDateTime,
+    /// [`TokenFailure::check`](crate::auth::end_user::TokenFailure::check), and the particulars.
+    pub check: String,
+    pub message: String,
+    pub count: i64,
+    pub since: OffsetDateTime,
+    /// It was a token of the app, if not a good one. Otherwise the caller may be anybody.
+    pub is_signed: bool,
 }
 
 /// What is the matter with a device.
@@ -77,6 +98,8 @@ pub enum VerdictKind {
     Silent,
     /// It goes on under another source id.
     Retired,
+    /// It began to read a snapshot and does not go on.
+    SnapshotStalled,
     /// What it would download next is pruned.
     MustRebuild,
     Conflicting,
@@ -87,6 +110,24 @@ pub enum VerdictKind {
 }
 
 impl VerdictKind {
+    pub const ALL: [Self; 10] = [
+        Self::AuthenticationFailing,
+        Self::PushRejected,
+        Self::Conflicting,
+        Self::Refused,
+        Self::MustRebuild,
+        Self::SnapshotStalled,
+        Self::Behind,
+        Self::Silent,
+        Self::Retired,
+        Self::Healthy,
+    ];
+
+    /// The kind of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
     /// A word for lists and filters.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -94,6 +135,7 @@ impl VerdictKind {
             Self::Behind => "behind",
             Self::Silent => "silent",
             Self::Retired => "retired",
+            Self::SnapshotStalled => "snapshot_stalled",
             Self::MustRebuild => "must_rebuild",
             Self::Conflicting => "conflicting",
             Self::Refused => "refused",
@@ -102,18 +144,31 @@ impl VerdictKind {
         }
     }
 
+    /// Whether every device with it is in the index `device_in_trouble`.
+    pub(super) const fn is_in_trouble_index(self) -> bool {
+        matches!(
+            self,
+            Self::AuthenticationFailing
+                | Self::PushRejected
+                | Self::Conflicting
+                | Self::Refused
+                | Self::SnapshotStalled
+        )
+    }
+
     /// Whether somebody should look at it.
     pub const fn is_trouble(self) -> bool {
         !matches!(self, Self::Healthy | Self::Behind | Self::Silent | Self::Retired)
     }
 }
 
-/// Judge a device. The first of these that holds: retired; authentication failing; silent; must rebuild; push
-/// rejected; conflicts again and again; refused otherwise; behind; healthy.
+/// Judge a device. The first of these that holds: retired; authentication failing; silent; snapshot stalled; must
+/// rebuild; push rejected; conflicts again and again; refused otherwise; behind; healthy.
 pub fn judge(facts: &DeviceFacts) -> Verdict {
     retired(facts)
         .or_else(|| authentication_failing(facts))
         .or_else(|| silent(facts))
+        .or_else(|| snapshot_stalled(facts))
         .or_else(|| must_rebuild(facts))
         .or_else(|| push_rejected(facts))
         .or_else(|| conflicting(facts))
@@ -163,16 +218,39 @@ fn retired(facts: &DeviceFacts) -> Option<Verdict> {
     })
 }
 
+/// What is not signed with the app's key may come from anybody: it is told only where nothing else is to be told, and
+/// as what it is.
 fn authentication_failing(facts: &DeviceFacts) -> Option<Verdict> {
-    let error = facts.error.as_ref().filter(|error| error.code == "authentication_failed")?;
+    let away = facts.turned_away.as_ref().filter(|away| away.is_signed || facts.error.is_none())?;
+    let tries = if away.count > 1 { format!(" ({} times)", away.count) } else { String::new() };
+    let sentence = if away.is_signed {
+        format!(
+            "Authentication is failing{tries}: the device's token is refused because {}",
+            as_sentence(&away.message)
+        )
+    } else {
+        format!(
+            "A request that names this device was refused{tries} because of its token: {}",
+            as_sentence(&away.message)
+        )
+    };
+    let advice = match away.check.as_str() {
+        "expiry" => "Let the app fetch a new token before the old one ends; signing in again helps at once.",
+        "not_before" => "Compare the clock of the server that issues the tokens with the time here.",
+        "issuer" | "audience" | "user" | "scope" => {
+            "Compare the token with the app's settings: the test there names each check."
+        }
+        "revoked" => "The user signs in again on the device; the tokens were revoked on purpose.",
+        _ => {
+            "Anybody may have sent it. If the device should be let in: was the app's JWT secret changed, or does it use \
+             another app's token?"
+        }
+    };
     Some(Verdict {
         kind: VerdictKind::AuthenticationFailing,
-        since: Some(error.since),
-        sentence: format!("Authentication is failing: {}", as_sentence(&error.message)),
-        advice:
-            "Give the device a new token: sign the user in again, and check the app's token settings if many \
-                 devices fail."
-                .to_owned(),
+        since: Some(away.since),
+        sentence,
+        advice: advice.to_owned(),
     })
 }
 
@@ -206,6 +284,22 @@ fn silent(facts: &DeviceFacts) -> Option<Verdict> {
     })
 }
 
+fn snapshot_stalled(facts: &DeviceFacts) -> Option<Verdict> {
+    let read_at = facts.snapshot_read_at.filter(|at| facts.now - *at >= STALLED_AFTER)?;
+    let minutes = (facts.now - read_at).whole_minutes();
+    Some(Verdict {
+        kind: VerdictKind::SnapshotStalled,
+        since: Some(read_at),
+        sentence: format!(
+            "Its download from scratch has stalled: it asked for no part of the snapshot for {}.",
+            spoken_minutes(minutes)
+        ),
+        advice: "The app was probably closed or lost its network; it begins again when it is opened. If that happens again \
+                 and again, let it read smaller parts, or see whether it fails on a row."
+            .to_owned(),
+    })
+}
+
 fn must_rebuild(facts: &DeviceFacts) -> Option<Verdict> {
     let told = facts.error.as_ref().filter(|error| error.code == "history_pruned");
     if told.is_none() && !is_pruned(facts) {
@@ -229,7 +323,12 @@ fn push_rejected(facts: &DeviceFacts) -> Option<Verdict> {
     Some(Verdict {
         kind: VerdictKind::PushRejected,
         since: Some(error.since),
-        sentence: format!("Its push is rejected: {}", as_sentence(&error.message)),
+        sentence: format!(
+            "Its push is rejected ({}, {}): {}",
+            error.code,
+            tries(error.count),
+            as_sentence(&error.message)
+        ),
         advice: "Until the rows are corrected on the device, or the tables take them, it uploads nothing and downloads \
                  nothing."
             .to_owned(),
@@ -243,7 +342,7 @@ fn conflicting(facts: &DeviceFacts) -> Option<Verdict> {
         kind: VerdictKind::Conflicting,
         since: Some(error.since),
         sentence: format!(
-            "Its push conflicts again and again ({} times in a row): {}",
+            "Its push conflicts again and again on the same row ({} times in a row): {}",
             error.count,
             as_sentence(&error.message)
         ),
@@ -320,6 +419,18 @@ fn spoken(verb: &str) -> &str {
     }
 }
 
+fn tries(count: i64) -> String {
+    if count == 1 { "1 try".to_owned() } else { format!("{count} tries") }
+}
+
+fn spoken_minutes(minutes: i64) -> String {
+    match minutes {
+        ..120 => format!("{minutes} minutes"),
+        120..2_880 => format!("{} hours", minutes / 60),
+        _ => format!("{} days", minutes / 1_440),
+    }
+}
+
 fn bundles(count: i64) -> String {
     if count == 1 { "1 bundle".to_owned() } else { format!("{count} bundles") }
 }
@@ -349,6 +460,8 @@ mod tests {
             last_seen_at: NOW - Duration::minutes(1),
             retired: None,
             error: None,
+            turned_away: None,
+            snapshot_read_at: None,
             has_seq: Some(BundleSeq(40)),
             latest_seq: BundleSeq(40),
             floor_seq: BundleSeq(0),
@@ -362,6 +475,7 @@ mod tests {
             verb: verb.to_owned(),
             code: code.to_owned(),
             message: message.to_owned(),
+            subject: None,
             count,
             since: NOW - Duration::hours(3),
         })
@@ -400,7 +514,10 @@ mod tests {
         let verdict = judge(&facts);
         assert_eq!(verdict.kind, VerdictKind::PushRejected);
         assert_eq!(verdict.since, Some(NOW - Duration::hours(3)));
-        assert_eq!(verdict.sentence, "Its push is rejected: Table \"notes\": title must not be null.");
+        assert_eq!(
+            verdict.sentence,
+            "Its push is rejected (push_commit_invalid, 1 try): Table \"notes\": title must not be null."
+        );
     }
 
     #[test]
@@ -436,18 +553,64 @@ mod tests {
         assert_eq!(judge(&told).kind, VerdictKind::MustRebuild);
     }
 
+    fn turned_away(is_signed: bool) -> TurnedAway {
+        TurnedAway {
+            at: NOW - Duration::minutes(1),
+            check: if is_signed { "expiry" } else { "signature" }.to_owned(),
+            message: if is_signed { "it expired at noon" } else { "its signature does not match" }.to_owned(),
+            count: 7,
+            since: NOW - Duration::hours(1),
+            is_signed,
+        }
+    }
+
+    #[test]
+    fn what_anybody_may_have_sent_hides_nothing_and_is_told_as_what_it_is() {
+        let rejected = DeviceFacts {
+            error: error("push_commit", "push_commit_invalid", "title must not be null", 1),
+            turned_away: Some(turned_away(false)),
+            ..healthy()
+        };
+        assert_eq!(judge(&rejected).kind, VerdictKind::PushRejected);
+        let only = judge(&DeviceFacts { error: None, ..rejected.clone() });
+        assert!(
+            only.sentence.starts_with("A request that names this device was refused (7 times)"),
+            "{only:?}"
+        );
+        assert!(only.advice.starts_with("Anybody may have sent it."));
+        let signed = DeviceFacts { turned_away: Some(turned_away(true)), ..rejected };
+        assert_eq!(judge(&signed).kind, VerdictKind::AuthenticationFailing);
+    }
+
+    #[test]
+    fn a_snapshot_that_is_not_read_on_has_stalled() {
+        let reading = |ago| DeviceFacts { snapshot_read_at: Some(NOW - ago), ..healthy() };
+        assert_eq!(judge(&reading(Duration::seconds(119))).kind, VerdictKind::Healthy);
+        let stalled = judge(&reading(Duration::minutes(3)));
+        assert_eq!(stalled.kind, VerdictKind::SnapshotStalled);
+        assert!(stalled.sentence.ends_with("for 3 minutes."), "{}", stalled.sentence);
+    }
+
+    #[test]
+    fn every_kind_has_a_word_of_its_own() {
+        for kind in VerdictKind::ALL {
+            assert_eq!(VerdictKind::parse(kind.as_str()), Some(kind));
+        }
+    }
+
     #[test]
     fn failing_authentication_outweighs_silence_and_retirement_outweighs_all() {
         let failing = DeviceFacts {
             last_seen_at: NOW - Duration::days(20),
-            error: error("pull", "authentication_failed", "The token has expired", 7),
+            turned_away: Some(turned_away(true)),
             ..healthy()
         };
         assert_eq!(
             verdict(&failing),
             (
                 VerdictKind::AuthenticationFailing,
-                "Authentication is failing: The token has expired.".to_owned()
+                "Authentication is failing (7 times): the device's token is refused because it expired at noon."
+                    .to_owned()
             )
         );
         let retired = DeviceFacts {

@@ -54,6 +54,8 @@ pub enum ChunkError {
 #[derive(Debug)]
 pub struct Chunk {
     pub bundle_seq: BundleSeq,
+    /// No rows come after it. Not known of chunks so long that they are read while they are sent.
+    pub is_last: bool,
     pub body: Served,
 }
 
@@ -166,7 +168,9 @@ impl Engine {
         }
         drop(permit);
         self.meter.served(caller.app.app, self.clock.now(), cut.next - request.after);
-        let rest = cut.or_close(&mut text).map(|cut| Rest {
+        let rest = cut.or_close(&mut text);
+        let is_last = rest.is_none() && cut.next >= cut.row_count;
+        let rest = rest.map(|cut| Rest {
             apps: self.apps.clone(),
             capacity: self.snapshots.clone(),
             app: Arc::clone(&caller.app),
@@ -176,7 +180,7 @@ impl Engine {
             meter: self.meter.clone(),
             clock: self.clock.clone(),
         });
-        Ok(Chunk { bundle_seq, body: Served::new(text.into(), rest) })
+        Ok(Chunk { bundle_seq, is_last, body: Served::new(text.into(), rest) })
     }
 
     async fn first_page(

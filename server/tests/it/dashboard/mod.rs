@@ -12,3 +12,4 @@ mod second_factor;
 mod table_import;
 mod table_rows;
 mod tables;
+mod verdicts;

@@ -41,7 +41,10 @@ async fn a_devices_requests_are_noted_and_judged() {
     let known = device(&app, "d2").await.unwrap();
     assert_eq!((known.device.last_error, known.device.verdict.kind), (None, VerdictKind::Healthy));
     let codes: Vec<Option<&str>> = known.events.iter().map(|event| event.code.as_deref()).collect();
-    assert_eq!(codes, [None, Some("push_conflict"), Some("push_conflict"), Some("push_conflict")]);
+    let conflict = Some("push_conflict");
+    assert_eq!(codes, [None, None, conflict, conflict, conflict, None]);
+    let verbs: Vec<&str> = known.events.iter().map(|event| event.verb.as_str()).collect();
+    assert_eq!([verbs[0], verbs[1], verbs[5]], ["push_commit", "pull", "connect"]);
     assert_eq!(known.events[0].bundle_seq.map(|seq| seq.0), Some(2));
 
     one.rotate("d9").await.ok();
