@@ -41,9 +41,9 @@ pub fn invited_sign_up(token: &str) -> String {
 /// `text` as one segment of a path.
 ///
 /// Browsers resolve the segments `.` and `..` even when they are percent-encoded, so these get a `~` in front, and
-/// so does whatever begins with one.
+/// so do whatever begins with one and the empty text, which would be no segment.
 pub fn segment(text: &str) -> String {
-    let tilde = if text.starts_with('~') || matches!(text, "." | "..") { "~" } else { "" };
+    let tilde = if text.starts_with('~') || matches!(text, "" | "." | "..") { "~" } else { "" };
     format!("{tilde}{}", encode(text))
 }
 
@@ -257,6 +257,26 @@ impl AppLinks {
         format!("{}/history/{}/{seq}", self.base, segment(scope))
     }
 
+    pub fn undo_bundle_preview(&self, scope: &str, seq: &i64) -> String {
+        format!("{}/undo/preview", self.bundle(scope, seq))
+    }
+
+    pub fn undo_bundle(&self, scope: &str, seq: &i64) -> String {
+        format!("{}/undo", self.bundle(scope, seq))
+    }
+
+    pub fn row_history(&self, scope: &str, table: &str, key: &str) -> String {
+        format!("{}/history/{}/rows/{}/{}", self.base, segment(scope), segment(table), segment(key))
+    }
+
+    pub fn restore_row_preview(&self, scope: &str, table: &str, key: &str) -> String {
+        format!("{}/restore/preview", self.row_history(scope, table, key))
+    }
+
+    pub fn restore_row(&self, scope: &str, table: &str, key: &str) -> String {
+        format!("{}/restore", self.row_history(scope, table, key))
+    }
+
     pub fn rejected_writes(&self) -> String {
         format!("{}/rejected", self.base)
     }
@@ -307,9 +327,9 @@ mod tests {
         let app = TenantLinks::new("acme").app("notes");
         assert_eq!(app.user("u/1 ä?"), "/d/acme/notes/users/u%2F1%20%C3%A4%3F");
         assert_eq!(app.user(".."), "/d/acme/notes/users/~..");
-        for scope in [".", "..", "~", "~..", "...", "plain"] {
+        for scope in ["", ".", "..", "~", "~..", "...", "plain"] {
             let address = segment(scope);
-            assert!(!matches!(address.as_str(), "." | ".."));
+            assert!(!matches!(address.as_str(), "" | "." | ".."));
             assert_eq!(read_segment(&address.replace("%7E", "~")), scope);
         }
     }

@@ -218,20 +218,6 @@ impl ControlPlane {
         tx.commit().await
     }
 
-    /// Note what somebody has done to an app's data. The change itself is in the app's schema, in a transaction of its
-    /// own that has been committed by now; a bundle names its writer as well.
-    pub async fn record_data_action(
-        &self,
-        actor: &Actor,
-        app: &App,
-        action: Action,
-        detail: serde_json::Value,
-    ) -> Result<(), sqlx::Error> {
-        let mut tx = self.pool.begin().await?;
-        self.record_about(&mut tx, actor, app, action, detail).await?;
-        tx.commit().await
-    }
-
     /// Write an audit entry whose subject is the app.
     pub(super) async fn record_about(
         &self,

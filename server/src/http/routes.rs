@@ -94,8 +94,8 @@ fn for_visitors() -> Router<Syncline> {
 fn for_people() -> Router<Syncline> {
     use dashboard::{
         account, apps, audit, conflicts, devices, docs, end_user_tokens, history, invitations, keys, members,
-        overview, rejected_writes, schema, second_factor, settings, sign_in, tables, tenant_settings,
-        tenants, users,
+        overview, rejected_writes, row_history, schema, second_factor, settings, sign_in, tables,
+        tenant_settings, tenants, undo, users,
     };
     Router::new()
         .route("/sign-out", post(sign_in::sign_out))
@@ -157,6 +157,14 @@ fn for_people() -> Router<Syncline> {
         .route("/d/{tenant}/{app}/rejected/{write}", get(rejected_writes::detail))
         .route("/d/{tenant}/{app}/history", get(history::list))
         .route("/d/{tenant}/{app}/history/{scope}/{seq}", get(history::detail))
+        .route("/d/{tenant}/{app}/history/{scope}/{seq}/undo/preview", post(undo::preview))
+        .route("/d/{tenant}/{app}/history/{scope}/{seq}/undo", post(undo::undo))
+        .route("/d/{tenant}/{app}/history/{scope}/rows/{table}/{row}", get(row_history::page))
+        .route(
+            "/d/{tenant}/{app}/history/{scope}/rows/{table}/{row}/restore/preview",
+            post(row_history::preview_restore),
+        )
+        .route("/d/{tenant}/{app}/history/{scope}/rows/{table}/{row}/restore", post(row_history::restore))
         .route("/d/{tenant}/{app}/docs", get(docs::page))
         .route("/d/{tenant}/{app}/docs/openapi.json", get(docs::document))
         .route("/d/{tenant}/{app}/keys", get(keys::page).post(keys::issue))

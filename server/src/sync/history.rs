@@ -170,6 +170,8 @@ macro_rules! bundle_query {
 
 pub mod compare;
 pub mod recent;
+pub mod row;
+pub mod undo;
 
 const BUNDLES: &str = bundle_query!(
     "where b.scope_id = $1 and b.bundle_seq < coalesce($2, 9223372036854775807)

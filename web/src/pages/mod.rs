@@ -16,6 +16,7 @@ pub mod landing;
 pub mod members;
 pub mod overview;
 pub mod rejected_writes;
+pub mod row_history;
 pub mod schema;
 pub mod schema_map;
 pub mod settings;

@@ -21,7 +21,32 @@ pub struct WritePreviewPage {
     pub back: WayOut,
     /// More about it, in a sentence or two; may be empty.
     pub lede: String,
+    /// Rows that are left out unless they are chosen.
+    pub choices: Option<RowChoices>,
     pub outcome: Previewed,
+}
+
+/// Rows that could be written as well, at the price of what happened to them later.
+#[derive(Debug, Clone)]
+pub struct RowChoices {
+    /// Where the form posts to that shows the preview anew.
+    pub action: String,
+    pub scope: String,
+    pub rows: Vec<ChosenRow>,
+    /// How many more there are than are listed; they stay out.
+    pub not_listed: usize,
+}
+
+/// One of them.
+#[derive(Debug, Clone)]
+pub struct ChosenRow {
+    /// The name of its field.
+    pub field: String,
+    pub table: String,
+    pub key: String,
+    /// The bundle that touched it later.
+    pub touched_by: i64,
+    pub is_chosen: bool,
 }
 
 /// What looking at a write has led to.

@@ -1,6 +1,12 @@
 //! Pages about writes to rows: what they would do, and why they cannot be done.
 
-use syncline_web::pages::{errors::WayOut, history::Op, values::Value, write_preview::*};
+use syncline_web::pages::{
+    errors::WayOut,
+    history::{Op, Writer},
+    row_history::*,
+    values::Value,
+    write_preview::*,
+};
 
 use super::*;
 
@@ -11,6 +17,13 @@ pub fn samples() -> Vec<Sample> {
             "write-preview-renewed",
             &page(Previewed::Ready(WritePreview { is_renewed: true, ..usual() })),
         ),
+        sample(
+            "undo-preview",
+            &WritePreviewPage { choices: Some(choices("note")), ..page(Previewed::Ready(usual())) },
+        ),
+        sample("row-history", &history(app_shell())),
+        sample("row-history-pruned", &pruned()),
+        sample("row-history-extreme", &extreme_history()),
         sample("write-refused", &page(Previewed::Refused(refused()))),
         sample("write-preview-extreme", &extreme()),
     ]
@@ -25,6 +38,7 @@ fn page(outcome: Previewed) -> WritePreviewPage {
         shell: app_shell().at(Area::History),
         title: "Restore version 12 of the row".into(),
         back: back(),
+        choices: None,
         lede: "The row becomes what it was after bundle 12. Nothing that happened since is lost from its history."
             .into(),
         outcome,
@@ -141,7 +155,95 @@ fn extreme() -> WritePreviewPage {
         shell: extreme_shell().at(Area::Tables),
         title: LONG.into(),
         back: WayOut { label: HOSTILE.into(), href: "/".into() },
+        choices: Some(choices(HOSTILE)),
         lede: RIGHT_TO_LEFT.into(),
         outcome: Previewed::Ready(preview),
     }
+}
+
+fn choices(table: &str) -> RowChoices {
+    let row = |n: i64| ChosenRow {
+        field: format!("overwrite-{n}"),
+        table: table.into(),
+        key: format!("0197f0c2-a4f8-7c3e-b1d2-f60a9be4000{n}"),
+        touched_by: 14 + n,
+        is_chosen: n == 2,
+    };
+    RowChoices {
+        action: "/d/field-notes/survey/history/ada/12/undo/preview".into(),
+        scope: "ada@example.org".into(),
+        rows: vec![row(1), row(2), row(3)],
+        not_listed: 0,
+    }
+}
+
+fn version(number: i64, op: Op, writer: Writer, columns: Vec<ChangedColumn>) -> RowVersion {
+    RowVersion {
+        version: number,
+        op,
+        writer,
+        user: Some("ada".into()),
+        committed_at: ago(time::Duration::hours(100 - number)),
+        columns,
+        too_large: None,
+        is_current: number == 41,
+    }
+}
+
+fn history(shell: Shell) -> RowHistoryPage {
+    let phone = Writer::Device { source: "pixel-9-4f1c".into() };
+    let maya = Writer::Server {
+        source: "server:dashboard".into(),
+        on_behalf_of: Some("maya@fieldnotes.example".into()),
+    };
+    let row = RowPlace {
+        scope: "ada@example.org".into(),
+        table: "observation".into(),
+        key: "0197f0c2-a4f8-7c3e-b1d2-f60a9be40001".into(),
+    };
+    let inserted = [("id", "0197f0c2"), ("species", "Parus major"), ("count", "3"), ("note", "")];
+    let inserted = inserted.map(|(name, value)| column(name, None, Some(value))).to_vec();
+    let changed =
+        vec![column("species", Some("Parus major"), Some("Parus caeruleus")), column("count", Some("3"), Some("4"))];
+    let gone = vec![column("id", Some("0197f0c2"), None), column("species", Some("Parus caeruleus"), None)];
+    let versions = RowVersions {
+        shell: shell.clone().at(Area::History),
+        row: row.clone(),
+        versions: vec![
+            version(41, Op::Delete, phone.clone(), gone),
+            version(38, Op::Update, maya, changed),
+            version(12, Op::Insert, phone, inserted),
+        ],
+        next: None,
+        is_pruned: false,
+    };
+    RowHistoryPage {
+        shell: shell.at(Area::History),
+        row,
+        current: 41,
+        is_deleted: true,
+        versions,
+        is_continued: false,
+    }
+}
+
+fn pruned() -> RowHistoryPage {
+    let page = history(app_shell());
+    let mut versions = page.versions;
+    versions.is_pruned = true;
+    versions.next = Some("?from=3".into());
+    versions.versions.truncate(2);
+    RowHistoryPage { versions, is_continued: true, ..page }
+}
+
+fn extreme_history() -> RowHistoryPage {
+    let page = history(extreme_shell());
+    let row = RowPlace { scope: HOSTILE.into(), table: LONG.into(), key: RIGHT_TO_LEFT.into() };
+    let mut versions = RowVersions { row: row.clone(), ..page.versions };
+    for version in &mut versions.versions {
+        version.columns = (0..40).map(|n| column(&format!("{LONG}{n}"), Some(LONG), Some(HOSTILE))).collect();
+        version.writer = Writer::Server { source: LONG.into(), on_behalf_of: Some(HOSTILE.into()) };
+    }
+    versions.versions[2].too_large = Some(1 << 33);
+    RowHistoryPage { row, versions, ..page }
 }

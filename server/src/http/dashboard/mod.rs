@@ -19,6 +19,7 @@ pub mod members;
 pub mod overview;
 mod place;
 pub mod rejected_writes;
+pub mod row_history;
 pub mod schema;
 pub mod second_factor;
 mod server_writes;
@@ -29,6 +30,7 @@ pub mod sign_up;
 pub mod tables;
 pub mod tenant_settings;
 pub mod tenants;
+pub mod undo;
 pub mod users;
 
 use askama::Template;

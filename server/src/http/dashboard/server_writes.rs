@@ -11,8 +11,8 @@ use syncline_web::{
     pages::{
         errors::WayOut,
         write_preview::{
-            ChangedColumn, Confirm, PreviewRow, Previewed, RefusedPlace, TableChanges, WritePreview,
-            WritePreviewPage, WriteRefused,
+            ChangedColumn, Confirm, PreviewRow, Previewed, RefusedPlace, RowChoices, TableChanges,
+            WritePreview, WritePreviewPage, WriteRefused,
         },
     },
     shell::{Area, Notice},
@@ -23,14 +23,17 @@ use super::{
     show_as,
 };
 use crate::{
-    control::{ControlPlane, audit::Action},
+    control::{
+        ControlPlane,
+        audit::{Action, AppAction},
+    },
     http::{extract::member::AppDeveloper, page_error::PageError},
     ids::{ScopeId, SourceId},
     sync::{
         Engine,
         history::compare::ComparedColumn,
         server_write::{
-            ServerRow, ServerWriteError, ServerWriter,
+            ServerRow, ServerWriteError, ServerWriter, WrittenBundle,
             preview::{PreviewToken, PreviewedRow, PreviewedWrite},
         },
     },
@@ -47,6 +50,8 @@ pub(super) struct WriteForm {
     pub(super) lede: String,
     /// What the person should know besides what the preview shows.
     pub(super) remarks: Vec<String>,
+    /// Rows that are left out unless the person chooses them.
+    pub(super) choices: Option<RowChoices>,
     /// Where the person comes from, and gets back to on `Cancel`.
     pub(super) back: WayOut,
     /// Where the form posts to that writes, what its button says, and its fields besides the preview's token.
@@ -71,15 +76,40 @@ pub(super) async fn preview(
     shown(developer, engine, form, false).await
 }
 
-/// Write the rows, if they still do what the preview with that token has shown; else show what they would do now.
+/// What came of a write that was confirmed.
+pub(super) enum Outcome {
+    Written(WrittenBundle),
+    /// Nothing was written: what it would do now, or why it cannot be done.
+    Answer(Response),
+}
+
+/// Write the rows, if they still do what the preview with that token has shown, and go to the bundle; else show what
+/// they would do now.
 pub(super) async fn write(
+    developer: &AppDeveloper,
+    desk: (&Engine, &ControlPlane),
+    form: WriteForm,
+    token: &str,
+    noted: Noted,
+) -> Result<Response, PageError> {
+    let (area, scope) = (form.area, form.scope.clone());
+    match write_only(developer, desk, form, token, noted).await? {
+        Outcome::Written(written) => go_to_bundle(developer, area, &scope, &written).await,
+        Outcome::Answer(answer) => Ok(answer),
+    }
+}
+
+/// As [`write()`], for a caller who has something to do before the person goes on.
+pub(super) async fn write_only(
     developer: &AppDeveloper,
     (engine, control): (&Engine, &ControlPlane),
     mut form: WriteForm,
     token: &str,
     noted: Noted,
-) -> Result<Response, PageError> {
-    let Ok(token) = token.parse::<PreviewToken>() else { return preview(developer, engine, form).await };
+) -> Result<Outcome, PageError> {
+    let Ok(token) = token.parse::<PreviewToken>() else {
+        return preview(developer, engine, form).await.map(Outcome::Answer);
+    };
     let catalog = &developer.live().catalog;
     let rows = form.rows.clone();
     let written = match engine.write_as_previewed(catalog, &form.scope, &writer(developer), rows, token).await
@@ -88,18 +118,31 @@ pub(super) async fn write(
         Err(ServerWriteError::PreviewOutdated | ServerWriteError::Conflict(_)) => {
             // What the token stood for is past; the person decides anew, about the rows as they are.
             form.rows.iter_mut().for_each(|row| row.base_row_version = None);
-            return shown(developer, engine, form, true).await;
+            return shown(developer, engine, form, true).await.map(Outcome::Answer);
         }
-        Err(error) => return refused_page(developer, form, error),
+        Err(error) => return refused_page(developer, form, error).map(Outcome::Answer),
     };
     let mut detail = noted.detail;
     detail["scope"] = form.scope.as_str().into();
     detail["bundle_seq"] = written.bundle_seq.0.into();
     detail["rows"] = written.row_count.into();
-    control.record_data_action(&developer.actor(), developer.app(), noted.action, detail).await?;
+    let subject = format!("{}/{}", form.scope, written.bundle_seq);
+    let label = format!("bundle {} of {}", written.bundle_seq, form.scope);
+    let action = AppAction { action: noted.action, subject, subject_label: &label, detail };
+    control.record_app_action(&developer.actor(), developer.app(), action).await?;
+    Ok(Outcome::Written(written))
+}
+
+/// To the page of the bundle that has just been written.
+pub(super) async fn go_to_bundle(
+    developer: &AppDeveloper,
+    area: Area,
+    scope: &ScopeId,
+    written: &WrittenBundle,
+) -> Result<Response, PageError> {
     let said = format!("Done, as bundle {}. Devices receive it when they sync next.", written.bundle_seq);
     developer.notify(Notice::Done(said)).await?;
-    let address = developer.shell(form.area).links().bundle(form.scope.as_str(), &written.bundle_seq.0);
+    let address = developer.shell(area).links().bundle(scope.as_str(), &written.bundle_seq.0);
     Ok(Redirect::to(&address).into_response())
 }
 
@@ -139,8 +182,8 @@ fn page(
     status: StatusCode,
     outcome: Previewed,
 ) -> Result<Response, PageError> {
-    let WriteForm { area, title, lede, back, .. } = form;
-    show_as(status, &WritePreviewPage { shell: developer.shell(area), title, back, lede, outcome })
+    let WriteForm { area, title, lede, back, choices, .. } = form;
+    show_as(status, &WritePreviewPage { shell: developer.shell(area), title, back, lede, choices, outcome })
 }
 
 /// What a write would do, as the page shows it.

@@ -8,6 +8,7 @@ mod device_actions;
 mod invitations;
 mod members;
 mod overview;
+mod row_history;
 mod second_factor;
 mod table_import;
 mod table_rows;

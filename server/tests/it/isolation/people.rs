@@ -134,6 +134,7 @@ impl People {
             .replace("{token}", &self.invitation_token)
             .replace("{session}", "00")
             .replace("{table}", "folders")
+            .replace("{row}", "f1")
             .replace("{scope}", "alice")
             .replace("{source}", "somebody")
             .replace("{seq}", "1")

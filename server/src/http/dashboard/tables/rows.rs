@@ -228,6 +228,7 @@ fn write_form(developer: &AppDeveloper, table: &CatalogTable, change: row_form::
         title,
         lede: "This is what devices will receive. Nothing has been written yet.".to_owned(),
         remarks: Vec::new(),
+        choices: None,
         back,
         action: links.row_write(name),
         label: label.to_owned(),
