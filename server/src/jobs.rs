@@ -118,6 +118,11 @@ const JOBS: [Job; 15] = [
         run: |server| Box::pin(async move { done(server.engine.prune_rollups().await) }),
     },
     Job {
+        name: "prune the ledgers of conflicts and refused writes",
+        every: Duration::from_mins(10),
+        run: |server| Box::pin(async move { done(server.engine.prune_ledgers().await) }),
+    },
+    Job {
         name: "remove expired sessions",
         every: Duration::from_mins(10),
         run: |server| Box::pin(async move { done(server.control.remove_expired_sessions().await) }),

@@ -249,6 +249,14 @@ impl AppLinks {
         format!("{}/conflicts/{}", self.base, segment(id))
     }
 
+    pub fn settle_conflict_preview(&self, id: &str) -> String {
+        format!("{}/settle/preview", self.conflict(id))
+    }
+
+    pub fn settle_conflict(&self, id: &str) -> String {
+        format!("{}/settle", self.conflict(id))
+    }
+
     pub fn history(&self) -> String {
         format!("{}/history", self.base)
     }
@@ -283,6 +291,10 @@ impl AppLinks {
 
     pub fn rejected_write(&self, id: &str) -> String {
         format!("{}/rejected/{}", self.base, segment(id))
+    }
+
+    pub fn rejected_write_state(&self, id: &str) -> String {
+        format!("{}/state", self.rejected_write(id))
     }
 
     pub fn api_keys(&self) -> String {

@@ -94,7 +94,7 @@ fn for_visitors() -> Router<Syncline> {
 fn for_people() -> Router<Syncline> {
     use dashboard::{
         account, apps, audit, conflicts, devices, docs, end_user_tokens, history, invitations, keys, members,
-        overview, rejected_writes, row_history, schema, second_factor, settings, sign_in, tables,
+        overview, rejected_writes, row_history, schema, second_factor, settings, settle, sign_in, tables,
         tenant_settings, tenants, undo, users,
     };
     Router::new()
@@ -153,8 +153,11 @@ fn for_people() -> Router<Syncline> {
         .route("/d/{tenant}/{app}/devices/{scope}/{source}/retire", post(devices::retire))
         .route("/d/{tenant}/{app}/conflicts", get(conflicts::list))
         .route("/d/{tenant}/{app}/conflicts/{conflict}", get(conflicts::detail))
+        .route("/d/{tenant}/{app}/conflicts/{conflict}/settle/preview", post(settle::preview))
+        .route("/d/{tenant}/{app}/conflicts/{conflict}/settle", post(settle::settle))
         .route("/d/{tenant}/{app}/rejected", get(rejected_writes::list))
         .route("/d/{tenant}/{app}/rejected/{write}", get(rejected_writes::detail))
+        .route("/d/{tenant}/{app}/rejected/{write}/state", post(rejected_writes::change_state))
         .route("/d/{tenant}/{app}/history", get(history::list))
         .route("/d/{tenant}/{app}/history/{scope}/{seq}", get(history::detail))
         .route("/d/{tenant}/{app}/history/{scope}/{seq}/undo/preview", post(undo::preview))

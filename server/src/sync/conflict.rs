@@ -1,7 +1,9 @@
 //! Conflicts: rows of a push that lost against the server's rows. The wire is told the first; the ledger keeps all.
 
+pub mod by_hand;
 pub mod ledger;
 mod settle;
+pub mod statistics;
 
 use std::collections::HashMap;
 
@@ -204,6 +206,7 @@ impl Engine {
         source_bundle_id: i64,
         meetings: &[Meeting],
     ) -> Result<i64, sqlx::Error> {
+        self.apps_with_ledgers.note(&caller.app);
         let ids: Vec<Uuid> = meetings.iter().map(|_| ConflictId::new().uuid()).collect();
         let column = |of: fn(&Meeting) -> Option<&str>| meetings.iter().map(of).collect::<Vec<_>>();
         let number = |of: fn(&Meeting) -> i64| meetings.iter().map(of).collect::<Vec<_>>();

@@ -13,6 +13,7 @@ pub mod gate;
 pub mod history;
 pub mod hub;
 pub mod keys;
+pub mod ledger_bounds;
 mod live_rows;
 pub mod overview;
 pub mod payload;
@@ -71,6 +72,7 @@ pub struct Engine {
     apps_with_rollups: rollup::AppsWithRollups,
     shared_figures: overview::SharedFigures,
     overview_places: overview::Places,
+    apps_with_ledgers: ledger_bounds::AppsWithLedgers,
 }
 
 /// Who is speaking: an authenticated device of an end user. Every use case of the protocol takes it first.
@@ -119,6 +121,7 @@ impl Engine {
             apps_with_rollups: rollup::AppsWithRollups::default(),
             shared_figures: overview::SharedFigures::default(),
             overview_places: overview::Places::default(),
+            apps_with_ledgers: ledger_bounds::AppsWithLedgers::default(),
             apps_with_snapshots: snapshot::AppsWithSnapshots::default(),
             snapshots: snapshot::Capacity::new(&limits),
             limits: Arc::new(limits),

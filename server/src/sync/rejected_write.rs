@@ -1,6 +1,7 @@
 //! The inbox of writes that were refused for another reason than a conflict: a refused row also blocks its device's
 //! downloads, so somebody has to know.
 
+pub mod in_the_way;
 pub mod inbox;
 
 use serde_json::value::RawValue;
@@ -192,6 +193,7 @@ impl Engine {
         caller: &SyncCaller,
         failure: &Failure<'_>,
     ) -> Result<(), sqlx::Error> {
+        self.apps_with_ledgers.note(&caller.app);
         let mut tx = self.apps.begin(&caller.app.schema).await?;
         sqlx::query(in_schema(&caller.app.schema, RECORD))
             .bind(&caller.scope)
@@ -264,6 +266,7 @@ set attempts = _sync_rejected_write.attempts + 1,
         when _sync_rejected_write.state = 'resolved' then excluded.last_at
         else _sync_rejected_write.state_at
     end,
+    state_by = case when _sync_rejected_write.state = 'resolved' then null else _sync_rejected_write.state_by end,
     state = case when _sync_rejected_write.state = 'resolved' then 'open' else _sync_rejected_write.state end";
 
 const MAKE_ROOM: &str = "

@@ -12,6 +12,7 @@ pub mod ddl;
 pub mod engine_schema;
 pub mod filter;
 pub mod ident;
+pub mod in_the_way;
 pub mod inspect;
 pub mod payload_sql;
 pub mod plan;

@@ -134,6 +134,7 @@ fn dynamic_sql_is_fenced() {
         "ops/embedded_postgres/mod.rs",
         "tables/browse.rs",
         "tables/engine_schema.rs",
+        "tables/in_the_way.rs",
         "tables/inspect.rs",
         "tables/publish.rs",
         "tables/size.rs",

@@ -9,6 +9,7 @@ use super::{
     values::Value,
 };
 use crate::{
+    chart::Chart,
     filters, links,
     shell::{Area, Shell},
 };
@@ -24,6 +25,44 @@ pub struct ConflictsPage {
     pub rows: ConflictRows,
     /// The list does not begin at the newest conflict.
     pub is_continued: bool,
+    /// In numbers; None where nothing can match the filter, and on later pages.
+    pub statistics: Option<Statistics>,
+    pub kept: Kept,
+}
+
+/// How much of the ledger is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    pub days: i64,
+    pub conflicts: i64,
+}
+
+/// Where and when conflicts happened.
+#[derive(Debug, Clone)]
+pub struct Statistics {
+    pub chart: Chart,
+    pub tables: Vec<HotTable>,
+    pub rows: Vec<HotRow>,
+}
+
+/// A table with conflicts.
+#[derive(Debug, Clone)]
+pub struct HotTable {
+    pub table: String,
+    pub conflicts: i64,
+    /// The rows that they are about.
+    pub rows: i64,
+}
+
+/// A row that was in conflict again and again.
+#[derive(Debug, Clone)]
+pub struct HotRow {
+    pub scope: String,
+    pub table: String,
+    pub key: String,
+    pub conflicts: i64,
+    pub attempts: i64,
+    pub last_at: OffsetDateTime,
 }
 
 /// Which conflicts are shown; what is empty does not restrict them.
@@ -35,21 +74,27 @@ pub struct ConflictFilter {
     pub source: String,
     /// `open`, or an outcome: `kept_local`, `accepted_server`, `merged`, `gave_up`.
     pub outcome: String,
+    /// The first and the last day, as `2026-07-15`.
+    pub from: String,
+    pub until: String,
 }
 
 impl ConflictFilter {
     fn is_empty(&self) -> bool {
-        [&self.table, &self.scope, &self.source, &self.outcome].iter().all(|value| value.is_empty())
+        [&self.table, &self.scope, &self.source, &self.outcome, &self.from, &self.until]
+            .iter()
+            .all(|value| value.is_empty())
     }
 }
 
 /// The outcomes to choose from, with their names.
-const OUTCOMES: [(&str, &str); 5] = [
+const OUTCOMES: [(&str, &str); 6] = [
     ("open", "still open"),
     ("kept_local", "device kept its own"),
     ("accepted_server", "device took the server’s"),
     ("merged", "device merged"),
     ("gave_up", "device gave up"),
+    ("settled_by_hand", "settled by hand"),
 ];
 
 /// Conflicts; also what `Show more` fetches.
@@ -87,13 +132,15 @@ pub enum Outcome {
     AcceptedServer,
     Merged,
     GaveUp,
+    /// Somebody wrote the row in the dashboard.
+    SettledByHand,
 }
 
 impl Outcome {
     pub(crate) const fn tone(self) -> &'static str {
         match self {
             Self::Open => "warn",
-            Self::KeptLocal | Self::AcceptedServer | Self::Merged => "good",
+            Self::KeptLocal | Self::AcceptedServer | Self::Merged | Self::SettledByHand => "good",
             Self::GaveUp => "bad",
         }
     }
@@ -105,6 +152,7 @@ impl Outcome {
             Self::AcceptedServer => "device took the server’s",
             Self::Merged => "merged",
             Self::GaveUp => "gave up",
+            Self::SettledByHand => "settled by hand",
         }
     }
 
@@ -115,6 +163,9 @@ impl Outcome {
             Self::AcceptedServer => "The device dropped its change and took the server’s row.",
             Self::Merged => "The device sent a row made of both, and it was committed.",
             Self::GaveUp => "The device dropped its change without taking the server’s row first.",
+            Self::SettledByHand => {
+                "The row was written here, in the dashboard. The device takes it over when it syncs next."
+            }
         }
     }
 }
@@ -143,6 +194,8 @@ pub struct ConflictFacts {
     pub settled_at: Option<OffsetDateTime>,
     /// The bundle that settled it.
     pub settled_seq: Option<i64>,
+    /// The account that settled it by hand.
+    pub settled_by: Option<String>,
 }
 
 /// One of the three rows of a conflict.
@@ -193,6 +246,20 @@ impl ComparedColumn {
 }
 
 impl ConflictPage {
+    /// Columns that a merge can take from one side or the other.
+    fn mergeable(&self) -> Vec<&ComparedColumn> {
+        let differs = |column: &&ComparedColumn| column.device_changed || column.server_changed;
+        self.columns.iter().filter(|column| !column.is_key).filter(differs).collect()
+    }
+
+    /// What `Apply the device’s version` does.
+    fn device_wish(&self) -> &'static str {
+        match self.conflict.op {
+            Op::Delete => "Deletes the row, as the device wanted.",
+            _ => "Writes what the device wanted over the row as it is now.",
+        }
+    }
+
     /// One sentence that tells what happened.
     fn story(&self) -> String {
         let wish = match self.conflict.op {

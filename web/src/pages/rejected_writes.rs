@@ -98,6 +98,8 @@ pub struct RejectedWritePage {
     pub rows: Vec<RefusedRow>,
     /// What to do about it.
     pub advice: String,
+    /// The rows on the server that it has run into, where they can be told; a few of many.
+    pub in_the_way: Vec<Obstacle>,
 }
 
 /// More about a failure.
@@ -111,6 +113,21 @@ pub struct RejectedWriteFacts {
     /// How many rows were refused, kept or not.
     pub row_count: i64,
     pub state_at: Option<OffsetDateTime>,
+    /// The account that put it into its state.
+    pub state_by: Option<String>,
+    /// What the constraint demands, in words.
+    pub rule: Option<String>,
+}
+
+/// A row that a refused write has run into, or misses.
+#[derive(Debug, Clone)]
+pub struct Obstacle {
+    pub table: String,
+    pub key: String,
+    /// `has the value already`.
+    pub said: String,
+    pub can_be_restored: bool,
+    pub has_history: bool,
 }
 
 /// A row that was refused.
@@ -124,7 +141,19 @@ pub struct RefusedRow {
     pub values: Vec<(String, Value)>,
 }
 
+impl RefusedRow {
+    /// The server may know the row: the device does not say that it is new.
+    fn may_be_known(&self) -> bool {
+        matches!(self.op, Some(Op::Update | Op::Delete)) && !self.table.is_empty()
+    }
+}
+
 impl RejectedWritePage {
+    /// Since when and by whom.
+    fn state_note(&self) -> Option<String> {
+        Some(format!("by {}", self.facts.state_by.as_deref()?))
+    }
+
     /// Rows that were refused but not kept.
     fn rows_left_out(&self) -> i64 {
         self.facts.row_count - i64::try_from(self.rows.len()).unwrap_or(i64::MAX)

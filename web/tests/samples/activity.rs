@@ -386,7 +386,25 @@ fn rejected_writes() -> Vec<Sample> {
             source_bundle_id: Some(18),
             row_count: 40,
             state_at: None,
+            state_by: Some("maya@fieldnotes.example".into()),
+            rule: Some("No two rows of a user in observation may have the same site_id, species.".into()),
         },
+        in_the_way: vec![
+            Obstacle {
+                table: "observation".into(),
+                key: LONG.into(),
+                said: "has the value already".into(),
+                can_be_restored: false,
+                has_history: true,
+            },
+            Obstacle {
+                table: "site".into(),
+                key: "s1".into(),
+                said: "is referred to, but bundle 12 deleted it".into(),
+                can_be_restored: true,
+                has_history: true,
+            },
+        ],
         rows,
         advice: "Change or delete the row that is in the way, or let the user change theirs.".into(),
     };

@@ -1,9 +1,12 @@
 //! Pages about conflicts.
 
-use syncline_web::pages::{
-    conflicts::*,
-    history::{Op, Writer},
-    values::Value,
+use syncline_web::{
+    chart::{Chart, Hue, Series, Shape, Unit},
+    pages::{
+        conflicts::*,
+        history::{Op, Writer},
+        values::Value,
+    },
 };
 use time::Duration;
 
@@ -16,6 +19,8 @@ pub fn samples() -> Vec<Sample> {
         filter,
         tables: vec!["site".into(), "observation".into(), HOSTILE.into()],
         is_continued: false,
+        statistics: None,
+        kept: Kept { days: 90, conflicts: 20_000 },
     };
     let rows = vec![
         row("observation", "0197f0c2-a4f8-7c3e-b1d2-f60a9be40001", Op::Update, Outcome::Open),
@@ -25,7 +30,22 @@ pub fn samples() -> Vec<Sample> {
     ];
     let filter = ConflictFilter { outcome: "gave_up".into(), ..ConflictFilter::default() };
     vec![
-        sample("conflicts", &list(rows.clone(), ConflictFilter::default())),
+        sample(
+            "conflicts",
+            &ConflictsPage {
+                statistics: Some(statistics("observation")),
+                ..list(rows.clone(), ConflictFilter::default())
+            },
+        ),
+        sample(
+            "conflicts-extreme",
+            &ConflictsPage {
+                shell: extreme_shell().at(Area::Conflicts),
+                statistics: Some(statistics(LONG)),
+                ..list(rows.clone(), ConflictFilter { scope: HOSTILE.into(), ..ConflictFilter::default() })
+            },
+        ),
+        sample("conflict-by-hand", &by_hand(rows[3].clone())),
         sample("conflicts-empty", &list(vec![], ConflictFilter::default())),
         sample("conflicts-none", &list(vec![], filter)),
         sample("conflict", &usual(rows[0].clone())),
@@ -55,6 +75,7 @@ fn facts(settled: bool) -> ConflictFacts {
         server_writer: Some(Writer::Device { source: "laptop".into() }),
         settled_at: settled.then(|| ago(Duration::minutes(1))),
         settled_seq: settled.then_some(42),
+        settled_by: None,
     }
 }
 
@@ -93,6 +114,47 @@ fn usual(conflict: ConflictRow) -> ConflictPage {
                 [Some("2026-07-15T11:58:04Z"), Some("2026-07-15T11:59:00Z"), Some("2026-07-15T11:59:00Z")],
             ),
         ],
+    }
+}
+
+fn by_hand(conflict: ConflictRow) -> ConflictPage {
+    let page = usual(ConflictRow { outcome: Outcome::SettledByHand, ..conflict });
+    ConflictPage {
+        facts: ConflictFacts { settled_by: Some("maya@fieldnotes.example".into()), ..facts(true) },
+        ..page
+    }
+}
+
+fn statistics(table: &str) -> Statistics {
+    let values =
+        |every: usize| (0..30).map(|day| Some(if day % every == 0 { day as f64 } else { 0.0 })).collect();
+    Statistics {
+        chart: Chart {
+            id: "conflicts-over-time".into(),
+            title: "Conflicts".into(),
+            headline: "212".into(),
+            shape: Shape::Bars,
+            unit: Unit::Count,
+            start: ago(Duration::days(30)),
+            step: Duration::DAY,
+            series: vec![
+                Series { name: "settled".into(), hue: Hue::First, values: values(3) },
+                Series { name: "open".into(), hue: Hue::Heed, values: values(7) },
+            ],
+            empty: "No conflict in this time.".into(),
+        },
+        tables: vec![
+            HotTable { table: table.into(), conflicts: 180, rows: 12 },
+            HotTable { table: "site".into(), conflicts: 1, rows: 1 },
+        ],
+        rows: vec![HotRow {
+            scope: "ada@example.org".into(),
+            table: table.into(),
+            key: "0197f0c2-a4f8-7c3e-b1d2-f60a9be40001".into(),
+            conflicts: 31,
+            attempts: 77,
+            last_at: ago(Duration::hours(2)),
+        }],
     }
 }
 

@@ -203,8 +203,10 @@ fn history(shell: Shell) -> RowHistoryPage {
     };
     let inserted = [("id", "0197f0c2"), ("species", "Parus major"), ("count", "3"), ("note", "")];
     let inserted = inserted.map(|(name, value)| column(name, None, Some(value))).to_vec();
-    let changed =
-        vec![column("species", Some("Parus major"), Some("Parus caeruleus")), column("count", Some("3"), Some("4"))];
+    let changed = vec![
+        column("species", Some("Parus major"), Some("Parus caeruleus")),
+        column("count", Some("3"), Some("4")),
+    ];
     let gone = vec![column("id", Some("0197f0c2"), None), column("species", Some("Parus caeruleus"), None)];
     let versions = RowVersions {
         shell: shell.clone().at(Area::History),

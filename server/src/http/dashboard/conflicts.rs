@@ -3,13 +3,16 @@
 use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::Deserialize;
 use syncline_web::{
+    chart::{Chart, Hue, Series, Shape, Unit},
     links::with_query,
     pages::conflicts::{
         ComparedColumn as ShownColumn, ConflictFacts, ConflictFilter as ShownFilter, ConflictPage,
-        ConflictRow, ConflictRows, ConflictsPage, Outcome as ShownOutcome, Side,
+        ConflictRow, ConflictRows, ConflictsPage, HotRow as ShownHotRow, HotTable as ShownHotTable, Kept,
+        Outcome as ShownOutcome, Side, Statistics as ShownStatistics,
     },
     shell::Area,
 };
+use time::{Date, Duration, OffsetDateTime, Time, macros::format_description};
 
 use super::{
     history::{op, value},
@@ -28,11 +31,16 @@ use crate::{
     ids::{ConflictId, ScopeId},
     sync::{
         Engine,
-        conflict::ledger::{
-            ComparedColumn, Conflict, ConflictCursor, ConflictDetail, ConflictFilter, Outcome, OutcomeFilter,
+        conflict::{
+            ledger::{
+                ComparedColumn, Conflict, ConflictCursor, ConflictDetail, ConflictFilter, Outcome,
+                OutcomeFilter,
+            },
+            statistics::ConflictCount,
         },
         device::list::Page,
         keys::RowOp,
+        ledger_bounds::{KEPT_FOR, KEPT_PER_APP},
     },
     tables::catalog::AppCatalog,
 };
@@ -48,6 +56,9 @@ pub struct ConflictsQuery {
     scope: String,
     source: String,
     outcome: String,
+    /// Days, `2026-07-15`: the first and the last that are shown.
+    from: String,
+    until: String,
     after: String,
 }
 
@@ -56,7 +67,7 @@ impl Input for ConflictsQuery {}
 /// The part of the path that names a conflict.
 #[derive(Debug, Deserialize)]
 pub struct ConflictPath {
-    conflict: String,
+    pub(super) conflict: String,
 }
 
 pub async fn list(
@@ -78,6 +89,8 @@ pub async fn list(
             ("scope", &query.scope),
             ("source", &query.source),
             ("outcome", &query.outcome),
+            ("from", &query.from),
+            ("until", &query.until),
             ("after", &cursor_text(&cursor)),
         ];
         with_query(&shell.links().conflicts(), &values)
@@ -87,10 +100,16 @@ pub async fn list(
     if is_htmx(&headers) {
         return show(&rows);
     }
-    let ConflictsQuery { table, scope, source, outcome, .. } = query;
+    let statistics = match filter(catalog, &query).filter(|_| after.is_none()) {
+        Some(filter) => Some(statistics(&engine, catalog, &filter, shell.now).await?),
+        None => None,
+    };
+    let ConflictsQuery { table, scope, source, outcome, from, until, .. } = query;
     show(&ConflictsPage {
         shell,
-        filter: ShownFilter { table, scope, source, outcome },
+        statistics,
+        filter: ShownFilter { table, scope, source, outcome, from, until },
+        kept: Kept { days: KEPT_FOR.whole_days(), conflicts: KEPT_PER_APP },
         tables: catalog.tables().iter().map(|table| table.name().to_string()).collect(),
         rows,
         is_continued: after.is_some(),
@@ -117,9 +136,92 @@ fn filter(catalog: &AppCatalog, query: &ConflictsQuery) -> Option<ConflictFilter
         "accepted_server" => Some(OutcomeFilter::Settled(Outcome::AcceptedServer)),
         "merged" => Some(OutcomeFilter::Settled(Outcome::Merged)),
         "gave_up" => Some(OutcomeFilter::Settled(Outcome::GaveUp)),
+        "settled_by_hand" => Some(OutcomeFilter::Settled(Outcome::SettledByHand)),
         _ => return None,
     };
+    if !query.from.is_empty() {
+        filter.from = Some(day(&query.from)?);
+    }
+    if !query.until.is_empty() {
+        filter.until = Some(day(&query.until)?.checked_add(Duration::DAY)?);
+    }
     Some(filter)
+}
+
+/// The beginning of a day in UTC.
+fn day(text: &str) -> Option<OffsetDateTime> {
+    let date = Date::parse(text, format_description!("[year]-[month]-[day]")).ok()?;
+    // PostgreSQL's years end where nobody looks for conflicts.
+    (2000..=9000).contains(&date.year()).then(|| date.midnight().assume_utc())
+}
+
+/// Where and when the conflicts of the filter happened: over its days, the last thirty if it names none.
+async fn statistics(
+    engine: &Engine,
+    catalog: &AppCatalog,
+    filter: &ConflictFilter,
+    now: OffsetDateTime,
+) -> Result<ShownStatistics, PageError> {
+    const DAYS: i64 = 30;
+    let until = filter.until.unwrap_or(now).min(now);
+    let since = filter.from.unwrap_or(until - Duration::days(DAYS)).min(until - Duration::HOUR);
+    let step = match until - since {
+        span if span <= Duration::days(2) => Duration::HOUR,
+        span if span <= Duration::days(120) => Duration::DAY,
+        _ => Duration::WEEK,
+    };
+    // Steps begin where people expect it: at full hours and days.
+    let full_hour = Time::from_hms(since.hour(), 0, 0).unwrap_or(Time::MIDNIGHT);
+    let since = since.replace_time(if step == Duration::HOUR { full_hour } else { Time::MIDNIGHT });
+    let found = engine.conflict_statistics(catalog, filter, since, step).await?;
+    let tables = found.tables.into_iter().map(|table| ShownHotTable {
+        table: table.table_name,
+        conflicts: table.conflicts,
+        rows: table.rows,
+    });
+    let rows = found.rows.into_iter().map(|row| ShownHotRow {
+        scope: row.scope,
+        table: row.table_name,
+        key: row.key,
+        conflicts: row.conflicts,
+        attempts: row.attempts,
+        last_at: row.last_at,
+    });
+    Ok(ShownStatistics {
+        chart: chart(&found.counts, since, until, step),
+        tables: tables.collect(),
+        rows: rows.collect(),
+    })
+}
+
+/// Conflicts over time, those that are still open on top.
+fn chart(counts: &[ConflictCount], since: OffsetDateTime, until: OffsetDateTime, step: Duration) -> Chart {
+    let mut counts = counts.iter().peekable();
+    let (mut settled, mut open, mut all) = (Vec::new(), Vec::new(), 0);
+    let mut at = since;
+    // So many steps that a page can show them, whatever the filter says.
+    while at < until && settled.len() < 400 {
+        let found = counts.next_if(|count| count.at < at + step);
+        let (conflicts, of_these) = found.map_or((0, 0), |count| (count.conflicts, count.open));
+        settled.push(Some((conflicts - of_these) as f64));
+        open.push(Some(of_these as f64));
+        all += conflicts;
+        at += step;
+    }
+    Chart {
+        id: "conflicts-over-time".to_owned(),
+        title: "Conflicts".to_owned(),
+        headline: all.to_string(),
+        shape: Shape::Bars,
+        unit: Unit::Count,
+        start: since,
+        step,
+        series: vec![
+            Series { name: "settled".to_owned(), hue: Hue::First, values: settled },
+            Series { name: "open".to_owned(), hue: Hue::Heed, values: open },
+        ],
+        empty: "No conflict in this time.".to_owned(),
+    }
 }
 
 pub async fn detail(
@@ -135,6 +237,7 @@ pub async fn detail(
         last_at: detail.conflict.last_at,
         server_writer: detail.server_source.map(|source| writer(source, None)),
         settled_at: detail.settled_at,
+        settled_by: detail.settled_by,
         settled_seq: detail.settled_seq.map(|seq| seq.0),
     };
     show(&ConflictPage {
@@ -188,6 +291,7 @@ pub(super) fn row(conflict: Conflict) -> ConflictRow {
             Some(Outcome::AcceptedServer) => ShownOutcome::AcceptedServer,
             Some(Outcome::Merged) => ShownOutcome::Merged,
             Some(Outcome::GaveUp) => ShownOutcome::GaveUp,
+            Some(Outcome::SettledByHand) => ShownOutcome::SettledByHand,
         },
     }
 }

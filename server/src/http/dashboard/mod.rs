@@ -24,6 +24,7 @@ pub mod schema;
 pub mod second_factor;
 mod server_writes;
 pub mod settings;
+pub mod settle;
 mod shapes;
 pub mod sign_in;
 pub mod sign_up;

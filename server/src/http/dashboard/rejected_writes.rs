@@ -1,14 +1,19 @@
 //! The inbox of refused writes: the list, and one failure with its rows.
 
-use axum::{extract::State, http::HeaderMap, response::Response};
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse, Redirect, Response},
+};
 use serde::Deserialize;
+use serde_json::json;
 use syncline_web::{
     links::with_query,
     pages::rejected_writes::{
-        RefusedRow as ShownRow, RejectedWriteFacts, RejectedWriteFilter as ShownFilter, RejectedWritePage,
-        RejectedWriteRow, RejectedWriteRows, RejectedWritesPage, WriteState,
+        Obstacle, RefusedRow as ShownRow, RejectedWriteFacts, RejectedWriteFilter as ShownFilter,
+        RejectedWritePage, RejectedWriteRow, RejectedWriteRows, RejectedWritesPage, WriteState,
     },
-    shell::Area,
+    shell::{Area, Notice},
 };
 
 use super::{
@@ -17,10 +22,16 @@ use super::{
     show,
 };
 use crate::{
+    control::{
+        ControlPlane,
+        audit::{Action, AppAction},
+    },
     http::{
+        error::ApiError,
         extract::{
+            form::Posted,
             input::{ApiPath, ApiQuery, Input},
-            member::AppViewer,
+            member::{AppDeveloper, AppViewer},
             visitor::is_htmx,
         },
         page_error::PageError,
@@ -29,14 +40,25 @@ use crate::{
     sync::{
         Engine,
         device::list::Page,
-        rejected_write::inbox::{
-            RefusedRow, RejectedWrite, RejectedWriteCursor, RejectedWriteFilter, RejectedWriteState,
+        rejected_write::{
+            in_the_way::InTheWay,
+            inbox::{
+                RefusedRow, RejectedWrite, RejectedWriteCursor, RejectedWriteFilter, RejectedWriteState,
+            },
         },
     },
+    tables::{ConstraintInfo, catalog::AppCatalog, ident::Ident},
 };
 
 /// Failures of one page.
 const PAGE: i64 = 50;
+
+/// The state that a failure is put into.
+#[derive(Debug, Default, Deserialize)]
+pub struct StateForm {
+    #[serde(default)]
+    state: String,
+}
 
 /// Which failures, from where on.
 #[derive(Debug, Default, Deserialize)]
@@ -104,6 +126,8 @@ pub async fn detail(
 ) -> Result<Response, PageError> {
     let id: RejectedWriteId = path.write.parse().map_err(|_| PageError::NotFound)?;
     let detail = engine.rejected_write(&viewer.live().catalog, id).await?.ok_or(PageError::NotFound)?;
+    let catalog = &viewer.live().catalog;
+    let in_the_way = engine.rows_in_the_way(catalog, &detail).await?;
     let write = &detail.write;
     let facts = RejectedWriteFacts {
         user: write.user.clone(),
@@ -113,21 +137,105 @@ pub async fn detail(
         source_bundle_id: write.source_bundle_id,
         row_count: write.row_count,
         state_at: write.state_at,
+        state_by: write.state_by.clone(),
+        rule: rule(catalog, write),
     };
     show(&RejectedWritePage {
         shell: viewer.shell(Area::RejectedWrites),
         facts,
-        advice: advice(write).to_owned(),
+        advice: advice(write, !in_the_way.is_empty()).to_owned(),
+        in_the_way: in_the_way.into_iter().map(obstacle).collect(),
         rows: detail.rows.into_iter().map(refused_row).collect(),
         write: row(detail.write),
     })
 }
 
+pub async fn change_state(
+    developer: AppDeveloper,
+    State(engine): State<Engine>,
+    State(control): State<ControlPlane>,
+    ApiPath(path): ApiPath<RejectedPath>,
+    Posted(form): Posted<StateForm>,
+) -> Result<Response, PageError> {
+    let id: RejectedWriteId = path.write.parse().map_err(|_| PageError::NotFound)?;
+    let catalog = &developer.live().catalog;
+    let detail = engine.rejected_write(catalog, id).await?.ok_or(PageError::NotFound)?;
+    let (state, said) = match form.state.as_str() {
+        "open" => (RejectedWriteState::Open, "The failure is open again."),
+        "resolved" => (
+            RejectedWriteState::Resolved,
+            "Resolved. If the device fails in the same way again, it is open again.",
+        ),
+        "ignored" => {
+            (RejectedWriteState::Ignored, "Ignored. It stays out of sight, even if the device fails again.")
+        }
+        _ => return Err(ApiError::invalid_request("The state must be open, resolved or ignored.").into()),
+    };
+    if engine.set_rejected_write_state(catalog, &detail, state, &developer.account().email).await? {
+        let action = AppAction {
+            action: Action::RejectedWriteStateChanged,
+            subject: id.to_string(),
+            subject_label: &detail.write.code,
+            detail: json!({ "state": form.state, "scope": detail.write.scope, "device": detail.write.source }),
+        };
+        control.record_app_action(&developer.actor(), developer.app(), action).await?;
+    }
+    developer.notify(Notice::Done(said.to_owned())).await?;
+    let address = developer.shell(Area::RejectedWrites).links().rejected_write(&path.write);
+    Ok(Redirect::to(&address).into_response())
+}
+
+/// What the constraint demands, in words.
+fn rule(catalog: &AppCatalog, write: &RejectedWrite) -> Option<String> {
+    let table = catalog.table(write.table_name.as_deref()?)?;
+    let list = |columns: &[Ident]| columns.iter().map(Ident::as_str).collect::<Vec<_>>().join(", ");
+    Some(match table.spec.constraint(write.constraint_name.as_deref()?)? {
+        ConstraintInfo::PrimaryKey { column } => {
+            format!("Each row of {} has its own {column}.", table.name())
+        }
+        ConstraintInfo::Unique { columns } => {
+            format!("No two rows of a user in {} may have the same {}.", table.name(), list(&columns))
+        }
+        ConstraintInfo::ForeignKey { column, parent } => {
+            format!("{column} of {} must name a row of {parent} that is there, or be NULL.", table.name())
+        }
+        ConstraintInfo::Check { columns } => {
+            format!("A check of {} limits what {} may be.", table.name(), list(&columns))
+        }
+        ConstraintInfo::Range { column } => {
+            format!("{column} of {} must be a finite number, or a date in the years 1 to 9999.", table.name())
+        }
+    })
+}
+
+fn obstacle(row: InTheWay) -> Obstacle {
+    let (table, key, said, can_be_restored) = match row {
+        InTheWay::Holder { table, key } => (table, key, "has the value already".to_owned(), false),
+        InTheWay::Child { table, key } => {
+            (table, key, "still refers to what the device deletes".to_owned(), false)
+        }
+        InTheWay::ParentDeleted { table, key, by } => {
+            (table, key, format!("is referred to, but bundle {by} deleted it"), true)
+        }
+        InTheWay::ParentMissing { table, key } => {
+            (table, key, "is referred to, but was never uploaded".to_owned(), false)
+        }
+    };
+    let has_history = !said.ends_with("never uploaded");
+    Obstacle { table, key, said, can_be_restored, has_history }
+}
+
 /// What helps.
-fn advice(write: &RejectedWrite) -> &'static str {
+fn advice(write: &RejectedWrite, is_found: bool) -> &'static str {
     match write.state {
-        RejectedWriteState::Resolved => "The device has got on since. Nothing is to be done.",
+        RejectedWriteState::Resolved => {
+            "Nothing is to be done. If the device fails in the same way again, it is open again."
+        }
         RejectedWriteState::Ignored => "Somebody chose to ignore it. The device may still be blocked.",
+        RejectedWriteState::Open if is_found => {
+            "Change, delete or restore the row named below; the device tries again when it syncs next. Until it gets \
+             through, it downloads nothing."
+        }
         RejectedWriteState::Open if write.constraint_name.is_some() => {
             "Change or delete the row that is in the way, or let the user change theirs. The device tries again when it \
              syncs next; until it gets through, it downloads nothing."

@@ -106,8 +106,7 @@ pub async fn page(
     let catalog = &viewer.live().catalog;
     let row = NamedRow::find(catalog, &path)?;
     let from = query.from.filter(|from| *from > 0).map(BundleSeq);
-    let history =
-        engine.row_history(catalog, row.address(), from, PAGE).await?.ok_or(PageError::NotFound)?;
+    let history = engine.row_history(catalog, row.address(), from, PAGE).await?.ok_or(PageError::NotFound)?;
     let shell = viewer.shell(Area::History);
     let next = history.next.map(|next| {
         let place = row.place();
@@ -210,6 +209,9 @@ async fn restore_form(
 fn lost_columns(lost: &[String]) -> Vec<String> {
     match lost {
         [] => Vec::new(),
-        lost => vec![format!("The table no longer has {}; what that version had there is left out.", lost.join(", "))],
+        lost => vec![format!(
+            "The table no longer has {}; what that version had there is left out.",
+            lost.join(", ")
+        )],
     }
 }

@@ -1,7 +1,7 @@
 //! The conflict ledger as people see it: a list with filters, and one conflict with its three rows side by side.
 
 use serde::{Deserialize, Serialize};
-use sqlx::FromRow;
+use sqlx::{FromRow, Postgres, postgres::PgArguments, query::QueryAs};
 use time::OffsetDateTime;
 
 use super::settle::is_same;
@@ -25,6 +25,9 @@ pub struct ConflictFilter {
     pub scope: Option<ScopeId>,
     pub source: Option<String>,
     pub outcome: Option<OutcomeFilter>,
+    /// First met at this time or later, and before that one.
+    pub from: Option<OffsetDateTime>,
+    pub until: Option<OffsetDateTime>,
 }
 
 /// Which outcomes are wanted.
@@ -42,6 +45,8 @@ pub enum Outcome {
     AcceptedServer,
     Merged,
     GaveUp,
+    /// Somebody wrote the row in the dashboard.
+    SettledByHand,
 }
 
 /// Behind which conflict a page begins.
@@ -92,6 +97,8 @@ pub struct ConflictDetail {
     /// The bundle that settled it.
     pub settled_seq: Option<BundleSeq>,
     pub settled_at: Option<OffsetDateTime>,
+    /// The account that settled it by hand.
+    pub settled_by: Option<String>,
     /// A line for each column of the table as it is now.
     pub columns: Vec<ComparedColumn>,
 }
@@ -124,7 +131,22 @@ struct DetailRow {
     server_source_id: Option<String>,
     settled_seq: Option<BundleSeq>,
     settled_at: Option<OffsetDateTime>,
+    settled_by: Option<String>,
 }
+
+/// What a filter lets through: `$1` to `$7` are its [`FilterValues`].
+macro_rules! conflict_filter {
+    () => {
+        "($1::integer is null or c.table_no = $1)
+        and ($2::text is null or c.scope_id = $2)
+        and ($3::text is null or c.source_id = $3)
+        and ($4::text is null or c.outcome = $4)
+        and (not $5 or c.outcome is null)
+        and ($6::timestamptz is null or c.first_at >= $6)
+        and ($7::timestamptz is null or c.first_at < $7)"
+    };
+}
+pub(super) use conflict_filter;
 
 macro_rules! conflict_columns {
     () => {
@@ -137,21 +159,19 @@ const CONFLICTS: &str = concat!(
     conflict_columns!(),
     " from {schema}._sync_conflict c
     join {schema}._sync_table t on t.table_no = c.table_no
-    where ($1::timestamptz is null or (c.first_at, c.conflict_id) < ($1, $2))
-        and ($4::integer is null or c.table_no = $4)
-        and ($5::text is null or c.scope_id = $5)
-        and ($6::text is null or c.source_id = $6)
-        and ($7::text is null or c.outcome = $7)
-        and (not $8 or c.outcome is null)
+    where ",
+    conflict_filter!(),
+    " and ($8::timestamptz is null or (c.first_at, c.conflict_id) < ($8, $9))
     order by c.first_at desc, c.conflict_id desc
-    limit $3"
+    limit $10"
 );
 
 const CONFLICT: &str = concat!(
     "select ",
     conflict_columns!(),
     ", c.table_no, c.user_id, c.client_payload, c.base_row_version, c.base_payload, c.server_row_version,
-        c.server_row_deleted, c.server_payload, c.server_source_id, c.settled_seq, c.settled_at
+        c.server_row_deleted, c.server_payload, c.server_source_id, c.settled_seq, c.settled_at,
+        c.settled_by
     from {schema}._sync_conflict c
     join {schema}._sync_table t on t.table_no = c.table_no
     where c.conflict_id = $1"
@@ -166,19 +186,13 @@ impl Engine {
         after: Option<ConflictCursor>,
         limit: i64,
     ) -> Result<Page<Conflict, ConflictCursor>, sqlx::Error> {
-        let settled = match filter.outcome {
-            Some(OutcomeFilter::Settled(outcome)) => Some(outcome),
-            _ => None,
-        };
-        let query = sqlx::query_as(in_schema(&app.schema, CONFLICTS))
+        // Whoever looks is not to see for long what should be gone.
+        self.apps_with_ledgers.note(app);
+        let query = FilterValues::of(filter)
+            .bind(sqlx::query_as(in_schema(&app.schema, CONFLICTS)))
             .bind(after.map(|cursor| cursor.first_at))
             .bind(after.map(|cursor| cursor.id))
-            .bind(limit + 1)
-            .bind(filter.table_no)
-            .bind(filter.scope.as_ref())
-            .bind(filter.source.as_deref())
-            .bind(settled)
-            .bind(filter.outcome == Some(OutcomeFilter::Open));
+            .bind(limit + 1);
         let conflicts = self.apps.all(&app.schema, query).await?;
         Ok(Page::of(conflicts, limit, |last: &Conflict| ConflictCursor {
             first_at: last.first_at,
@@ -195,6 +209,36 @@ impl Engine {
         let query = sqlx::query_as(in_schema(&app.schema, CONFLICT)).bind(id);
         let row: Option<DetailRow> = self.apps.optional(&app.schema, query).await?;
         Ok(row.map(|row| row.into_detail(app)))
+    }
+}
+
+/// A filter as its conditions take it.
+#[derive(Debug)]
+pub(super) struct FilterValues<'f>(&'f ConflictFilter);
+
+impl<'f> FilterValues<'f> {
+    pub(super) const fn of(filter: &'f ConflictFilter) -> Self {
+        Self(filter)
+    }
+
+    /// Bind `$1` to `$7`.
+    pub(super) fn bind<O>(
+        &self,
+        query: QueryAs<'f, Postgres, O, PgArguments>,
+    ) -> QueryAs<'f, Postgres, O, PgArguments> {
+        let filter = self.0;
+        let settled = match filter.outcome {
+            Some(OutcomeFilter::Settled(outcome)) => Some(outcome),
+            _ => None,
+        };
+        query
+            .bind(filter.table_no)
+            .bind(filter.scope.as_ref())
+            .bind(filter.source.as_deref())
+            .bind(settled)
+            .bind(filter.outcome == Some(OutcomeFilter::Open))
+            .bind(filter.from)
+            .bind(filter.until)
     }
 }
 
@@ -216,6 +260,7 @@ impl DetailRow {
             server_source: self.server_source_id,
             settled_seq: self.settled_seq,
             settled_at: self.settled_at,
+            settled_by: self.settled_by,
             conflict: self.conflict,
         }
     }

@@ -130,8 +130,8 @@ impl Engine {
         let steps = self.walk(app, row, from.unwrap_or(state.row_version), (limit + 1, SHOWN_BYTES)).await?;
         let shown = usize::try_from(limit).unwrap_or_default().min(steps.len());
         let versions = (0..shown).map(|i| version(row.table, &steps[i], steps.get(i + 1))).collect();
-        let is_pruned = steps.len() == shown
-            && steps.last().map_or(state.row_version, |last| last.prior) > BundleSeq(0);
+        let is_pruned =
+            steps.len() == shown && steps.last().map_or(state.row_version, |last| last.prior) > BundleSeq(0);
         let next = steps.get(shown).map(|step| step.version);
         Ok(Some(RowHistory { state, versions, next, is_pruned }))
     }
@@ -212,11 +212,7 @@ pub(super) fn image(line: &str) -> Option<RowImage> {
 }
 
 /// What makes a row, which stands so now, what `image` says; and the columns that the table has no more.
-pub fn restoring(
-    row: RowAddress<'_>,
-    state: Option<RowState>,
-    image: &RowImage,
-) -> (ServerRow, Vec<String>) {
+pub fn restoring(row: RowAddress<'_>, state: Option<RowState>, image: &RowImage) -> (ServerRow, Vec<String>) {
     let key = row.table.key().column.as_str();
     let (mut values, mut lost) = (Vec::new(), Vec::new());
     for (name, cell) in &image.0 {

@@ -5,8 +5,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sqlx::FromRow;
-
 use super::{
     compare::RowImage,
     row::{RowAddress, RowState, image, restoring},

@@ -67,6 +67,8 @@ pub struct RejectedWrite {
     pub attempts: i64,
     pub state: RejectedWriteState,
     pub state_at: Option<OffsetDateTime>,
+    /// The account that put it into its state; None: it came there by itself.
+    pub state_by: Option<String>,
 }
 
 /// A failure by itself.
@@ -90,20 +92,31 @@ pub struct RefusedRow {
 macro_rules! write_columns {
     () => {
         "w.rejected_id, w.scope_id, w.source_id, w.user_id, w.source_bundle_id, w.code, w.message, w.table_name,
-        w.constraint_name, w.column_name, w.row_count, w.first_at, w.last_at, w.attempts, w.state, w.state_at"
+        w.constraint_name, w.column_name, w.row_count, w.first_at, w.last_at, w.attempts, w.state, w.state_at,
+        w.state_by"
     };
 }
 
-const WRITES: &str = concat!(
-    "select ",
-    write_columns!(),
-    " from {schema}._sync_rejected_write w
-    where ($1::timestamptz is null or (w.last_at, w.rejected_id) < ($1, $2))
-        and ($4::text is null or w.scope_id = $4)
-        and ($5::text is null or w.state = $5)
-    order by w.last_at desc, w.rejected_id desc
-    limit $3"
-);
+macro_rules! writes_where {
+    ($state:literal) => {
+        concat!(
+            "select ",
+            write_columns!(),
+            " from {schema}._sync_rejected_write w
+            where ($1::timestamptz is null or (w.last_at, w.rejected_id) < ($1, $2))
+                and ($4::text is null or w.scope_id = $4)",
+            $state,
+            " order by w.last_at desc, w.rejected_id desc
+            limit $3"
+        )
+    };
+}
+
+/// Written out a state each, so that the few that are open are found by their own index among many that are not.
+const WRITES: &str = writes_where!("");
+const OPEN: &str = writes_where!(" and w.state = 'open'");
+const RESOLVED: &str = writes_where!(" and w.state = 'resolved'");
+const IGNORED: &str = writes_where!(" and w.state = 'ignored'");
 
 const WRITE: &str = concat!(
     "select ",
@@ -120,12 +133,18 @@ impl Engine {
         after: Option<RejectedWriteCursor>,
         limit: i64,
     ) -> Result<Page<RejectedWrite, RejectedWriteCursor>, sqlx::Error> {
-        let query = sqlx::query_as(in_schema(&app.schema, WRITES))
+        self.apps_with_ledgers.note(app);
+        let sql = match filter.state {
+            None => WRITES,
+            Some(RejectedWriteState::Open) => OPEN,
+            Some(RejectedWriteState::Resolved) => RESOLVED,
+            Some(RejectedWriteState::Ignored) => IGNORED,
+        };
+        let query = sqlx::query_as(in_schema(&app.schema, sql))
             .bind(after.map(|cursor| cursor.last_at))
             .bind(after.map(|cursor| cursor.id))
             .bind(limit + 1)
-            .bind(filter.scope.as_ref())
-            .bind(filter.state);
+            .bind(filter.scope.as_ref());
         let writes = self.apps.all(&app.schema, query).await?;
         let cursor = |last: &RejectedWrite| RejectedWriteCursor { last_at: last.last_at, id: last.id };
         Ok(Page::of(writes, limit, cursor))

@@ -14,14 +14,14 @@ const DDL: &str =
     "CREATE TABLE note (id TEXT PRIMARY KEY NOT NULL, title TEXT NOT NULL UNIQUE, done BOOLEAN);";
 
 /// A device of the user `ada/<b>`.
-struct Device<'a> {
-    app: &'a TestSyncApp,
-    token: String,
-    source: &'static str,
+pub(super) struct Device<'a> {
+    pub(super) app: &'a TestSyncApp,
+    pub(super) token: String,
+    pub(super) source: &'static str,
 }
 
 impl Device<'_> {
-    async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(super) async fn post(&self, path: &str, body: Value) -> Answer {
         let request = Client::new()
             .request(Method::POST, format!("{}/sync/{path}", self.app.base_url))
             .bearer_auth(&self.token)
@@ -46,14 +46,14 @@ impl Device<'_> {
     }
 }
 
-async fn owner(app: &TestApp) -> Browser {
+pub(super) async fn owner(app: &TestApp) -> Browser {
     let mut browser = app.browser();
     browser.sign_in("owner@acme.example").await.location();
     browser
 }
 
 /// Bundle 1 and 2 by `phone`; `laptop` has lost a conflict over bundle 2.
-async fn with_conflict(app: &TestApp) -> TestSyncApp {
+pub(super) async fn with_conflict(app: &TestApp) -> TestSyncApp {
     let notes = app.create_app(WireProfile::Strings, DDL).await;
     let token = notes.token_in_scope("ada", "ada/<b>").await;
     let device = |source| Device { app: &notes, token: token.clone(), source };
@@ -97,7 +97,7 @@ async fn a_conflict_is_shown_with_its_three_rows_and_every_page_leads_to_it() {
     assert_eq!(user.texts(".rows .row-link"), ["note1 row"]);
 
     let conflicts = browser.get("/d/acme/notes/conflicts?table=note&outcome=open&scope=ada%2F%3Cb%3E").await;
-    assert_eq!(conflicts.texts("tbody tr").len(), 1, "{}", conflicts.html);
+    assert_eq!(conflicts.texts(".table tbody tr").len(), 1, "{}", conflicts.html);
     let conflict = browser.get(&conflicts.attribute("tbody th a", "href").unwrap()).await;
     let title = conflict.texts(".compare tr.disputed td");
     assert_eq!(title, ["milk", "eggs", "bread"], "{}", conflict.html);

@@ -3,11 +3,13 @@
 mod accounts;
 mod apps;
 mod audit;
+mod conflicts;
 mod data;
 mod device_actions;
 mod invitations;
 mod members;
 mod overview;
+mod rejected;
 mod row_history;
 mod second_factor;
 mod table_import;

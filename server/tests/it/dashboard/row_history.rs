@@ -141,7 +141,12 @@ async fn what_later_bundles_touched_stays_out_of_an_undo_unless_it_is_chosen() {
     let bundle = format!("{APP}/history/ada/2");
     let (preview, undo) = (format!("{bundle}/undo/preview"), format!("{bundle}/undo"));
     let shown = browser.submit(&bundle, &preview, &[]).await;
-    assert_eq!(shown.text(".write-choices legend"), "A later bundle touched one of the rows", "{}", shown.html);
+    assert_eq!(
+        shown.text(".write-choices legend"),
+        "A later bundle touched one of the rows",
+        "{}",
+        shown.html
+    );
     assert!(shown.text(".write-choices").contains("changed by bundle 3"), "{}", shown.html);
     assert!(shown.text("#consequence").starts_with("1 row in notes changes"), "{}", shown.html);
     let field = shown.attribute(".write-choices input[type=checkbox]", "name").unwrap();
@@ -180,7 +185,9 @@ async fn an_undo_that_a_rule_forbids_says_which_and_changes_nothing() {
     let mut browser = app.browser();
     browser.sign_in("owner@acme.example").await.location();
     // The folder that bundle 1 brought has a note by now, which refuses to lose it.
-    let shown = browser.submit(&format!("{APP}/history/ada/1"), &format!("{APP}/history/ada/1/undo/preview"), &[]).await;
+    let shown = browser
+        .submit(&format!("{APP}/history/ada/1"), &format!("{APP}/history/ada/1/undo/preview"), &[])
+        .await;
     assert_eq!(shown.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", shown.html);
     assert!(shown.text(".write-refused").contains("refers to a row"), "{}", shown.html);
     assert!(shown.text(".write-refused").contains("folder_id"), "{}", shown.html);
@@ -232,7 +239,9 @@ fn change(device: &mut Device, (table, pick, seed, deletes): Change) {
 #[test]
 fn an_undone_bundle_leaves_the_rows_from_before_it() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    for (wire, profile) in [(WireProfile::Strings, Profile::Strings), (WireProfile::Numbers, Profile::Numbers)] {
+    for (wire, profile) in
+        [(WireProfile::Strings, Profile::Strings), (WireProfile::Numbers, Profile::Numbers)]
+    {
         let (app, notes, browser) = runtime.block_on(async {
             let app = TestApp::start().await;
             let notes = app.create_app(wire, DDL).await;

@@ -144,6 +144,14 @@ impl Page {
             .find_map(|element| element.attr(name).map(str::to_owned))
     }
 
+    /// Where the links that the selector finds lead.
+    pub(crate) fn links(&self, selector: &str) -> Vec<String> {
+        Html::parse_document(&self.html)
+            .select(&Selector::parse(selector).unwrap())
+            .filter_map(|element| element.attr("href").map(str::to_owned))
+            .collect()
+    }
+
     /// The sentence at a field.
     pub(crate) fn error_at(&self, field: &str) -> String {
         self.texts(&format!("[id=\"{field}-error\"]")).concat()
