@@ -99,8 +99,8 @@ async fn a_failure_is_resolved_comes_back_and_is_ignored() {
     assert!(page.text(".verdict-label").starts_with("ignored"), "{}", page.html);
     assert!(page.text(".facts").contains("3, the first"), "{}", page.html);
     assert_eq!(browser.get(&format!("{INBOX}?state=open")).await.texts("tbody tr").len(), 0);
-    let audit = browser.get("/d/acme/audit").await;
-    assert_eq!(audit.html.matches("rejected_write.state_changed").count(), 2, "{}", audit.html);
+    let done = browser.get("/d/acme/audit").await.texts("tbody td[data-label=What]");
+    assert_eq!(done.iter().filter(|action| *action == "rejected_write.state_changed").count(), 2, "{done:?}");
     let odd = browser.post(&format!("{failure}/state"), &[("csrf_token".to_owned(), page.csrf())]).await;
     assert_eq!(odd.status, StatusCode::BAD_REQUEST);
 }
