@@ -53,7 +53,7 @@ const WRITE_ROLLUPS: Job = Job {
     },
 };
 
-const JOBS: [Job; 15] = [
+const JOBS: [Job; 16] = [
     WRITE_KEY_USES,
     Job {
         name: "write down when sessions were used",
