@@ -21,6 +21,10 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
 
+# Make the pictures of README.md anew; look at them before committing.
+pictures:
+    SYNCLINE_SCREENSHOTS="$PWD/web/screenshots" cargo test -p syncline --test it -- --ignored browser::pictures
+
 # Everything that a change must pass.
 ci:
     ./.ci/run

@@ -95,12 +95,12 @@ async fn from_sign_up_to_two_devices_in_sync_and_a_conflict_on_the_screen() {
     for name in ["phone", "laptop"] {
         screen.sees(name).await;
     }
-    screen.click_in("folders", "folders 1 row").await;
+    screen.click_in("1 row", "folders").await;
     screen.sees("Plants of spring").await;
 
     screen.click("Devices").await;
     screen.sees("Installations of your app").await;
-    assert_eq!(screen.texts("tbody tr").await.len(), 2);
+    assert_eq!(screen.texts(".table.stack tbody tr").await.len(), 2);
     screen.click("laptop").await;
     screen.sees("Timeline").await;
 

@@ -2,6 +2,7 @@
 //! (DESIGN.md, promise 3).
 
 mod bodies;
+mod forms;
 mod requests;
 
 use std::time::Duration;

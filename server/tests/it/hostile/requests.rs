@@ -12,7 +12,7 @@ use tokio::{
 use super::{Caller, Checker, ROW, assert_harmless};
 use crate::support::device::schema::Profile;
 
-const HOSTILE_SEGMENTS: [&str; 22] = [
+pub(super) const HOSTILE_SEGMENTS: [&str; 22] = [
     "..",
     "%2e%2e",
     ".",

@@ -10,13 +10,13 @@ mod devices;
 mod people;
 mod servers;
 
-use reqwest::Method;
 use sqlx::{AssertSqlSafe, PgPool};
 use syncline::tables::spec::WireProfile;
 
 use crate::support::{
     app::{TestApp, TestSyncApp, TestTenant},
     device::schema::DDL,
+    routes::{self, Route, routes_of},
 };
 
 /// Two tenants that know nothing of each other; both have an app `notes`, and the first has another one.
@@ -46,45 +46,6 @@ impl Neighbours {
     }
 }
 
-/// A route as it is declared: method and path with its parameters in braces.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Route {
-    method: Method,
-    path: String,
-}
-
-/// The routes of one group: of a function of `http/routes.rs`.
-fn routes_of(group: &str) -> Vec<Route> {
-    const SOURCE: &str = include_str!("../../../src/http/routes.rs");
-    let (_, rest) = SOURCE.split_once(&format!("fn {group}(")).unwrap_or_else(|| panic!("no group {group}"));
-    let body = rest.split("\nfn ").next().unwrap();
-    let routes: Vec<Route> = body.split(".route(").skip(1).flat_map(routes_of_call).collect();
-    assert!(!routes.is_empty(), "{group} has no routes");
-    routes
-}
-
-fn routes_of_call(call: &str) -> Vec<Route> {
-    let mut parts = call.splitn(3, '"');
-    let (_, path, handlers) = (parts.next(), parts.next().unwrap(), parts.next().unwrap());
-    let methods = [
-        ("get(", Method::GET),
-        ("post(", Method::POST),
-        ("put(", Method::PUT),
-        ("patch(", Method::PATCH),
-        ("delete(", Method::DELETE),
-    ];
-    let names_method = |name: &str| {
-        handlers
-            .match_indices(name)
-            .any(|(at, _)| !handlers[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
-    };
-    methods
-        .into_iter()
-        .filter(|(name, _)| names_method(name))
-        .map(|(_, method)| Route { method, path: path.to_owned() })
-        .collect()
-}
-
 /// Everything that is stored, as one number a table: what a request that is refused must not change. Sessions, what
 /// keys were last used for, what people are told of their sign-ins, what is known of devices and what is counted are no
 /// such thing.
@@ -111,29 +72,13 @@ async fn fingerprint(pool: &PgPool) -> Vec<(String, Option<String>)> {
 
 #[test]
 fn every_group_of_routes_has_a_matrix() {
-    const SOURCE: &str = include_str!("../../../src/http/routes.rs");
     const KNOWN: [&str; 6] =
         ["for_operators", "for_tenants_servers", "for_devices", "for_browsers", "for_visitors", "for_people"];
-    for line in SOURCE.lines().filter_map(|line| line.strip_prefix("fn for_")) {
-        let group = format!("for_{}", line.split('(').next().unwrap());
+    for group in routes::groups() {
         assert!(KNOWN.contains(&group.as_str()), "{group} needs a matrix of who may ask what");
     }
-    assert_eq!(
-        SOURCE.matches(".route(").count(),
-        KNOWN.map(|group| calls_in(SOURCE, group)).iter().sum::<usize>()
-    );
-}
-
-fn calls_in(source: &str, group: &str) -> usize {
-    source
-        .split_once(&format!("fn {group}("))
-        .unwrap()
-        .1
-        .split("\nfn ")
-        .next()
-        .unwrap()
-        .matches(".route(")
-        .count()
+    let (all, known) = routes::count_of(&KNOWN);
+    assert_eq!(all, known);
 }
 
 #[test]

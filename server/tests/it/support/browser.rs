@@ -56,6 +56,20 @@ impl Browser {
         self.send(Method::POST, path, Some(encoded.join("&")), &[]).await
     }
 
+    /// Send a body of that content type. None: no answer, as when the server closes while we still send what it will not
+    /// read.
+    pub(crate) async fn post_bytes(&mut self, path: &str, kind: Option<&str>, body: Vec<u8>) -> Option<Page> {
+        let mut request = self.request(Method::POST, path).body(body);
+        if let Some(kind) = kind {
+            request = request.header(header::CONTENT_TYPE, kind);
+        }
+        self.answer(request).await.ok()
+    }
+
+    pub(crate) fn forget_cookies(&mut self) {
+        self.cookies.clear();
+    }
+
     /// Go where the page says.
     pub(crate) async fn follow(&mut self, page: &Page) -> Page {
         let location = page.location();
@@ -89,19 +103,29 @@ impl Browser {
         form: Option<String>,
         headers: &[(&str, &str)],
     ) -> Page {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
-        if !self.cookies.is_empty() {
-            let cookies: Vec<_> =
-                self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            request = request.header(header::COOKIE, cookies.join("; "));
-        }
+        let mut request = self.request(method, path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         if let Some(form) = form {
             request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
         }
-        let response = request.send().await.unwrap();
+        self.answer(request).await.unwrap()
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if !self.cookies.is_empty() {
+            let cookies: Vec<_> =
+                self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            request = request.header(header::COOKIE, cookies.join("; "));
+        }
+        request
+    }
+
+    /// Send it, and keep the cookies of the answer.
+    async fn answer(&mut self, request: reqwest::RequestBuilder) -> reqwest::Result<Page> {
+        let response = request.send().await?;
         for cookie in response.headers().get_all(header::SET_COOKIE) {
             let (pair, attributes) = cookie.to_str().unwrap().split_once(';').unwrap();
             let (name, value) = pair.split_once('=').unwrap();
@@ -112,7 +136,7 @@ impl Browser {
             }
         }
         let (status, headers) = (response.status(), response.headers().clone());
-        Page { status, headers, html: response.text().await.unwrap() }
+        Ok(Page { status, headers, html: response.text().await? })
     }
 }
 

@@ -64,6 +64,10 @@ impl Screen {
         self.devtools("Emulation.setEmulatedMedia", media).await;
     }
 
+    pub(crate) async fn without_scroll_bars(&self) {
+        self.devtools("Emulation.setScrollbarsHidden", json!({ "hidden": true })).await;
+    }
+
     /// Type an address of the server's.
     pub(crate) async fn visit(&self, path: &str) {
         let url = format!("{}{path}", self.server);
@@ -194,8 +198,9 @@ impl Screen {
     /// Keep a picture as `{name}.png` in the folder that SYNCLINE_SCREENSHOTS names, if it names one.
     pub(crate) async fn shot(&self, name: &str) {
         if let Some(folder) = env::var_os("SYNCLINE_SCREENSHOTS").map(PathBuf::from) {
-            fs::create_dir_all(&folder).unwrap();
-            fs::write(folder.join(format!("{name}.png")), self.picture().await).unwrap();
+            let file = folder.join(format!("{name}.png"));
+            fs::create_dir_all(file.parent().expect("it is in a folder")).unwrap();
+            fs::write(file, self.picture().await).unwrap();
         }
     }
 

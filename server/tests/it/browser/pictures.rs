@@ -1,0 +1,99 @@
+//! The pictures in README.md. Made when somebody asks for them, `just pictures`, and looked at before they are committed.
+
+use serde_json::json;
+use syncline::tables::spec::WireProfile;
+
+use super::{Screen, harness::Look, screen_of_the_owner};
+use crate::support::{
+    app::{TestApp, TestSyncApp},
+    furnished::PlainDevice,
+};
+
+const DDL: &str = "
+    create table site (id text primary key not null, name text not null unique, elevation integer check (elevation >= 0));
+    create table sighting (
+        id text primary key not null,
+        site_id text references site (id) on delete cascade,
+        species text not null,
+        seen_on text,
+        certain boolean
+    );";
+
+const SPECIES: [&str; 8] = [
+    "Gentiana clusii",
+    "Leontopodium nivale",
+    "Saxifraga oppositifolia",
+    "Primula auricula",
+    "Nigritella nigra",
+    "Androsace alpina",
+    "Ranunculus glacialis",
+    "Soldanella pusilla",
+];
+
+fn site(op: &str, base: i64, name: &str, elevation: i64) -> serde_json::Value {
+    json!({
+        "schema": "main", "table": "site", "key": { "id": "gornergrat" }, "op": op, "base_row_version": base,
+        "payload": { "id": "gornergrat", "name": name, "elevation": elevation.to_string() },
+    })
+}
+
+fn sighting(number: usize, species: &str) -> serde_json::Value {
+    let id = format!("sighting-{number:02}");
+    json!({
+        "schema": "main", "table": "sighting", "key": { "id": id }, "op": "INSERT", "base_row_version": 0,
+        "payload": {
+            "id": id, "site_id": "gornergrat", "species": species, "seen_on": format!("2026-07-{:02}", number + 1),
+            "certain": if number.is_multiple_of(3) { "0" } else { "1" },
+        },
+    })
+}
+
+/// Botanists with phones, of whom one disagrees and one cannot count.
+async fn fill(app: &TestApp) -> TestSyncApp {
+    let notes = app.create_app(WireProfile::Strings, DDL).await;
+    let pool = app.pool().await;
+    for sql in
+        ["update platform.tenant set name = 'Alpine Botany'", "update platform.app set name = 'Field notes'"]
+    {
+        sqlx::query(sql).execute(&pool).await.unwrap();
+    }
+    let phone = PlainDevice::connected(&notes, "ada", "ada-pixel-9").await;
+    phone.commits(1, &[site("INSERT", 0, "Gornergrat", 3089)]).await;
+    for (number, species) in SPECIES.iter().enumerate() {
+        phone.commits(number as i64 + 2, &[sighting(number, species)]).await;
+    }
+    phone.commits(10, &[site("UPDATE", 1, "Gornergrat, south face", 3089)]).await;
+    let tablet = PlainDevice::connected(&notes, "ada", "ada-ipad").await;
+    tablet.push(1, &[site("UPDATE", 1, "Gornergrat, upper station", 3090)]).await;
+    for user in ["grace", "katherine", "dorothy"] {
+        let device = PlainDevice::connected(&notes, user, &format!("{user}-phone")).await;
+        device.commits(1, &[site("INSERT", 0, "Gornergrat", 3089)]).await;
+        device.push(2, &[site("UPDATE", 1, "Rotenboden", if user == "grace" { -2815 } else { 2815 })]).await;
+    }
+    app.state().engine.write_device_facts().await;
+    notes
+}
+
+async fn picture(screen: &Screen, look: Look, path: &str, name: &str) {
+    screen.look(look).await;
+    screen.visit(path).await;
+    screen.shot(name).await;
+}
+
+#[tokio::test]
+#[ignore = "makes the pictures of README.md: just pictures"]
+async fn pictures_of_the_dashboard() {
+    let app = TestApp::start().await;
+    fill(&app).await;
+    let screen = screen_of_the_owner(&app).await;
+    screen.without_scroll_bars().await;
+    let (wide, dark) = (Look { height: 860, ..Look::DESKTOP }, Look { height: 860, ..Look::DESKTOP_DARK });
+    picture(&screen, wide, "/d/acme/notes", "overview").await;
+    picture(&screen, dark, "/d/acme/notes/devices/grace/grace-phone", "device").await;
+    screen.look(wide).await;
+    screen.visit("/d/acme/notes/conflicts").await;
+    screen.click("site gornergrat").await;
+    screen.sees("The three rows").await;
+    screen.shot("conflict").await;
+    picture(&screen, Look::PHONE_DARK, "/d/acme/notes/devices", "phone").await;
+}
