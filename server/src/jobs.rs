@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use metrics::counter;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{app::Syncline, ops::metrics::JOB_FAILURES, sync::retention::Keep};
+use crate::{app::Syncline, erasure, ops::metrics::JOB_FAILURES, sync::retention::Keep};
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
@@ -53,7 +53,7 @@ const WRITE_ROLLUPS: Job = Job {
     },
 };
 
-const JOBS: [Job; 16] = [
+const JOBS: [Job; 17] = [
     WRITE_KEY_USES,
     Job {
         name: "write down when sessions were used",
@@ -71,6 +71,11 @@ const JOBS: [Job; 16] = [
         name: "bring apps' schemas up to date",
         every: MINUTE,
         run: |server| Box::pin(async move { done(server.control.bring_all_up_to_date().await) }),
+    },
+    Job {
+        name: "erase what is due",
+        every: Duration::from_secs(10),
+        run: |server| Box::pin(async move { done(erasure::run_due(&server).await) }),
     },
     Job {
         name: "remove pushes that expired long ago",

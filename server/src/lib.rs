@@ -5,6 +5,7 @@ pub mod auth;
 pub mod clock;
 pub mod control;
 pub mod directory;
+pub mod erasure;
 pub mod http;
 pub mod ids;
 mod jobs;

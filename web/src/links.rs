@@ -233,6 +233,11 @@ impl AppLinks {
         format!("{}/retire", self.device(scope, source))
     }
 
+    /// What can be done with a user: `erase`, `token`, `export.ndjson`, `export.sqlite`.
+    pub fn user_action(&self, scope: &str, action: &str) -> String {
+        format!("{}/{action}", self.user(scope))
+    }
+
     pub fn devices(&self) -> String {
         format!("{}/devices", self.base)
     }

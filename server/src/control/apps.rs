@@ -81,7 +81,7 @@ macro_rules! app_columns {
     };
 }
 
-use app_columns;
+pub(super) use app_columns;
 
 impl<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> for App {
     fn from_row(row: &'r sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {

@@ -84,6 +84,10 @@ actions! {
     RowsWritten = "rows.written",
     RowsImported = "rows.imported",
     RowsExported = "rows.exported",
+    UserErased = "user.erased",
+    UserExported = "user.exported",
+    UserTokenMinted = "user.token_minted",
+    SimulationRun = "simulation.run",
 }
 
 impl Action {

@@ -144,6 +144,25 @@ impl ControlPlane {
         MintedToken { access_token: auth.mint(user, scope, self.now(), ttl), expires_in: ttl }
     }
 
+    /// As [`Self::mint_token`], for a person who wants to try something; it is in the audit log.
+    pub async fn mint_token_to_try(
+        &self,
+        actor: &Actor,
+        app: &App,
+        auth: &EndUserAuth,
+        user: &UserId,
+        scope: &ScopeId,
+        ttl: Duration,
+    ) -> Result<MintedToken, sqlx::Error> {
+        let detail = json!({
+            "user": user.as_str(), "scope": scope.as_str(), "seconds": ttl.whole_seconds(),
+        });
+        let mut tx = self.pool.begin().await?;
+        self.record_about(&mut tx, actor, app, Action::UserTokenMinted, detail).await?;
+        tx.commit().await?;
+        Ok(self.mint_token(auth, user, scope, ttl))
+    }
+
     /// What the app accepts.
     pub async fn end_user_auth_settings(&self, app: &App) -> Result<EndUserAuthSettings, sqlx::Error> {
         let row: AuthRow = sqlx::query_as(

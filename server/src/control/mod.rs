@@ -12,6 +12,7 @@ pub mod audit;
 pub mod changes;
 pub mod end_user_auth;
 pub mod end_user_revocation;
+pub mod erasures;
 pub mod invitations;
 pub mod members;
 pub mod provision;

@@ -148,6 +148,8 @@ fn for_people() -> Router<Syncline> {
         .route("/d/{tenant}/{app}/users/{scope}", get(users::detail))
         .route("/d/{tenant}/{app}/users/{scope}/revoke-tokens", post(end_user_tokens::revoke))
         .route("/d/{tenant}/{app}/users/{scope}/lift-revocation", post(end_user_tokens::lift))
+        .route("/d/{tenant}/{app}/users/{scope}/token", post(users::mint))
+        .route("/d/{tenant}/{app}/users/{scope}/erase", post(users::erase))
         .route("/d/{tenant}/{app}/devices", get(devices::list))
         .route("/d/{tenant}/{app}/devices/{scope}/{source}", get(devices::detail))
         .route("/d/{tenant}/{app}/devices/{scope}/{source}/retire", post(devices::retire))

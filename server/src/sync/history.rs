@@ -43,24 +43,10 @@ pub struct Scope {
     pub floor_seq: BundleSeq,
     pub created_at: OffsetDateTime,
     pub last_commit_at: Option<OffsetDateTime>,
+    /// When everything of it was erased.
+    pub erased_at: Option<OffsetDateTime>,
     pub device_count: i64,
     pub open_conflicts: i64,
-}
-
-/// A scope by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScopeDetail {
-    pub scope: Scope,
-    /// In the order of the tables' names; tables that never had a row are missing.
-    pub tables: Vec<TableRows>,
-}
-
-/// How many rows a scope has in a table.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub struct TableRows {
-    pub table_name: String,
-    pub live: i64,
-    pub deleted: i64,
 }
 
 /// A bundle without its rows.
@@ -108,7 +94,7 @@ pub enum Cell {
 
 macro_rules! scope_columns {
     () => {
-        "s.scope_id, s.state, s.bundle_seq, s.floor_seq, s.created_at, s.last_commit_at,
+        "s.scope_id, s.state, s.bundle_seq, s.floor_seq, s.created_at, s.last_commit_at, s.erased_at,
         (select count(*) from {schema}._sync_device d where d.scope_id = s.scope_id) as device_count,
         (
             select count(*) from {schema}._sync_conflict c where c.scope_id = s.scope_id and c.outcome is null
@@ -145,15 +131,6 @@ const SCOPES: &str = concat!(
 
 const SCOPE: &str =
     concat!("select ", scope_columns!(), " from {schema}._sync_scope s where s.scope_id = $1");
-
-const ROWS_OF_SCOPE: &str = "select t.table_name,
-        count(*) filter (where not r.deleted) as live,
-        count(*) filter (where r.deleted) as deleted
-    from {schema}._sync_row r
-    join {schema}._sync_table t on t.table_no = r.table_no
-    where r.scope_id = $1
-    group by t.table_name
-    order by t.table_name";
 
 macro_rules! bundle_columns {
     () => {
@@ -215,18 +192,9 @@ impl Engine {
         Ok(Page::of(scopes, limit, |scope: &Scope| scope.scope_id.clone()))
     }
 
-    /// One scope with its rows counted; None if there is none of that id.
-    pub async fn scope(&self, app: &AppCatalog, scope: &ScopeId) -> Result<Option<ScopeDetail>, sqlx::Error> {
-        let found = self
-            .apps
-            .optional(&app.schema, sqlx::query_as(in_schema(&app.schema, SCOPE)).bind(scope))
-            .await?;
-        let Some(found) = found else { return Ok(None) };
-        let tables = self
-            .apps
-            .all(&app.schema, sqlx::query_as(in_schema(&app.schema, ROWS_OF_SCOPE)).bind(scope))
-            .await?;
-        Ok(Some(ScopeDetail { scope: found, tables }))
+    /// One scope; None if there is none of that id.
+    pub async fn scope(&self, app: &AppCatalog, scope: &ScopeId) -> Result<Option<Scope>, sqlx::Error> {
+        self.apps.optional(&app.schema, sqlx::query_as(in_schema(&app.schema, SCOPE)).bind(scope)).await
     }
 
     /// The retained bundles of a scope, the latest first, below `before` if it is given.

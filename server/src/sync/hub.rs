@@ -33,6 +33,7 @@ type Key = (AppId, ScopeId);
 pub(in crate::sync) enum Signal {
     Committed(CommitEvent),
     Retired { app: AppId, scope: ScopeId, source: SourceId },
+    Erased { app: AppId, scope: ScopeId },
 }
 
 /// The latest bundle of a scope, as watchers are told.
@@ -49,7 +50,7 @@ struct Topic {
     latest: Option<Wake>,
     /// Sources that were retired while somebody watched: their streams end. Few, because rotations are rare.
     retired: Vec<SourceId>,
-    /// The app is gone.
+    /// The app is gone, or everything of the scope.
     over: bool,
     /// How often the app has changed while somebody watched.
     changes: u64,
@@ -138,6 +139,20 @@ impl Hub {
         });
     }
 
+    /// A scope is being erased by this node. Never waits.
+    pub(in crate::sync) fn erased(&self, app: AppId, scope: &ScopeId) {
+        self.end_scope(app, scope);
+        let _ = self.0.outbox.try_send(Signal::Erased { app, scope: scope.clone() });
+    }
+
+    /// End this node's streams of a scope.
+    pub(in crate::sync) fn end_scope(&self, app: AppId, scope: &ScopeId) {
+        // The topic goes too: whoever comes back begins a new one.
+        if let Some(topic) = self.topics().remove(&(app, scope.clone())) {
+            topic.send_modify(|topic| topic.over = true);
+        }
+    }
+
     /// End all streams of an app that is gone.
     pub(in crate::sync) fn end_app(&self, app: AppId) {
         for ((_, _), topic) in self.topics().iter().filter(|((of, _), _)| *of == app) {
@@ -202,7 +217,7 @@ impl Hub {
 
 impl Subscription {
     /// The latest bundle, as soon as it is above `after`, or that the app has changed. None: the stream is over, because
-    /// its source was retired or its app is gone. May be abandoned and called again.
+    /// its source was retired, its scope is being erased or its app is gone. May be abandoned and called again.
     pub(in crate::sync) async fn above(&mut self, after: BundleSeq) -> Option<News> {
         let (source, changes) = (&self.source, self.changes);
         let topic = self
@@ -230,7 +245,10 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         // Whoever subscribes holds the same lock, so the count cannot grow between the question and the removal.
         let mut topics = self.hub.topics();
-        if topics.get(&self.key).is_some_and(|topic| topic.receiver_count() <= 1) {
+        let is_last = |topic: &watch::Sender<Topic>| {
+            topic.receiver_count() <= 1 && self.receiver.same_channel(&topic.subscribe())
+        };
+        if topics.get(&self.key).is_some_and(is_last) {
             topics.remove(&self.key);
         }
     }
@@ -307,6 +325,21 @@ mod tests {
         assert!(hub.is_watched(app, &scope));
         drop(two);
         assert_eq!((hub.streams(), hub.is_watched(app, &scope)), (0, false));
+    }
+
+    #[tokio::test]
+    async fn the_streams_of_an_erased_scope_end_and_new_ones_begin_anew() {
+        let (hub, (app, scope, source)) = (Hub::default(), names());
+        hub.wake(app, &scope, wake(7));
+        let mut before = hub.subscribe(app, &scope, &source);
+        let mut elsewhere = hub.subscribe(app, &ScopeId::parse("v").unwrap(), &source);
+        hub.erased(app, &scope);
+        assert_eq!(before.above(BundleSeq(0)).now_or_never(), Some(None));
+        assert_eq!(elsewhere.above(BundleSeq(0)).now_or_never(), None);
+        let mut after = hub.subscribe(app, &scope, &source);
+        drop(before);
+        hub.wake(app, &scope, wake(8));
+        assert_eq!(after.above(BundleSeq(7)).now_or_never(), Some(Some(wake(8))));
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ pub mod capabilities;
 pub mod conflict;
 pub mod connect;
 pub mod device;
+pub mod erase;
 pub mod gate;
 pub mod history;
 pub mod hub;

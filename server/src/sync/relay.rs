@@ -64,6 +64,8 @@ struct FromNode {
     committed: Vec<(AppId, String, BundleSeq, String, i64)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     retired: Vec<(AppId, String, String)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    erased: Vec<(AppId, String)>,
 }
 
 /// What a commit of plain SQL tells.
@@ -175,6 +177,11 @@ impl Relay {
                 self.hub.end_source(app, &scope, &source);
             }
         }
+        for (app, scope) in message.erased {
+            if let Ok(scope) = ScopeId::parse(&scope) {
+                self.hub.end_scope(app, &scope);
+            }
+        }
     }
 
     /// Ask for the latest bundle of every scope that is watched here, again and again.
@@ -241,7 +248,7 @@ fn is_gone(error: &sqlx::Error) -> bool {
 
 /// The messages for these signals: the latest commit of each scope, cut so that PostgreSQL takes each.
 fn payloads(node: Uuid, signals: Vec<Signal>) -> Vec<String> {
-    let empty = || FromNode { node, committed: Vec::new(), retired: Vec::new() };
+    let empty = || FromNode { node, committed: Vec::new(), retired: Vec::new(), erased: Vec::new() };
     let mut latest: HashMap<(AppId, ScopeId), CommitEvent> = HashMap::new();
     let mut singles = Vec::new();
     for signal in signals {
@@ -254,6 +261,9 @@ fn payloads(node: Uuid, signals: Vec<Signal>) -> Vec<String> {
             Signal::Retired { app, scope, source } => {
                 let retired = (app, scope.as_str().to_owned(), source.as_str().to_owned());
                 singles.push(FromNode { retired: vec![retired], ..empty() });
+            }
+            Signal::Erased { app, scope } => {
+                singles.push(FromNode { erased: vec![(app, scope.as_str().to_owned())], ..empty() });
             }
         }
     }
@@ -274,6 +284,7 @@ fn payloads(node: Uuid, signals: Vec<Signal>) -> Vec<String> {
         bytes += size;
         message.committed.extend(single.committed);
         message.retired.extend(single.retired);
+        message.erased.extend(single.erased);
     }
     if bytes > 0 {
         payloads.push(text(&message));

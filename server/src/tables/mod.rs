@@ -20,6 +20,7 @@ pub mod publish;
 pub mod published;
 pub mod render;
 pub mod size;
+pub mod sizes;
 pub mod spec;
 mod triggers;
 

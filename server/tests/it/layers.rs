@@ -138,7 +138,9 @@ fn dynamic_sql_is_fenced() {
         "tables/inspect.rs",
         "tables/publish.rs",
         "tables/size.rs",
+        "tables/sizes.rs",
         "sync/apply.rs",
+        "sync/erase.rs",
         "sync/live_rows.rs",
         "sync/snapshot/build.rs",
     ];

@@ -3,12 +3,16 @@
 use askama::Template;
 use time::OffsetDateTime;
 
+use serde::Deserialize;
+
 use super::{
     devices::DeviceRow,
     history::{BundleRow, Writer},
 };
 use crate::{
-    filters, links,
+    filters,
+    forms::Field,
+    links,
     shell::{Area, Shell},
 };
 
@@ -56,6 +60,10 @@ pub enum ScopeState {
     /// One device is filling it.
     Initializing,
     Initialized,
+    /// Everything was erased, and nothing has come since.
+    Erased {
+        at: OffsetDateTime,
+    },
 }
 
 /// One user.
@@ -68,10 +76,84 @@ pub struct UserPage {
     pub floor_seq: i64,
     /// Those seen last first; at most [`UserPage::DEVICES`].
     pub devices: Vec<DeviceRow>,
-    /// Live rows of each table.
-    pub tables: Vec<(String, i64)>,
+    /// Every table of the app.
+    pub tables: Vec<TableRows>,
+    pub storage: Storage,
+    /// Somebody has asked for it, and it is not done yet.
+    pub is_being_erased: bool,
     /// The newest first; at most [`UserPage::BUNDLES`].
     pub bundles: Vec<BundleRow>,
+    pub token: TokenForm,
+    /// What was typed to confirm that the user is to be erased.
+    pub confirmation: Field,
+}
+
+/// What a user has in a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableRows {
+    pub name: String,
+    pub rows: i64,
+    /// False: there are more.
+    pub is_exact: bool,
+    /// Of the rows counted, about.
+    pub bytes: i64,
+}
+
+/// What a user's data takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Storage {
+    /// Bytes of rows, about.
+    pub rows: i64,
+    /// False: there are more.
+    pub is_exact: bool,
+    /// Bytes of retained bundles, about.
+    pub history: i64,
+    pub bundles: i64,
+    /// Open and settled.
+    pub conflicts: i64,
+}
+
+/// The form for a token to try things with, and the token once it is minted.
+#[derive(Debug, Clone, Default)]
+pub struct TokenForm {
+    /// Empty: the user of the page.
+    pub user: Field,
+    pub minutes: i64,
+    pub minted: Option<MintedToken>,
+}
+
+/// A token, shown once.
+#[derive(Debug, Clone)]
+pub struct MintedToken {
+    pub plain_text: String,
+    pub minutes: i64,
+    pub base_url: String,
+}
+
+/// The token form as it was sent.
+#[derive(Debug, Deserialize)]
+pub struct TokenInput {
+    #[serde(default)]
+    pub user: String,
+    #[serde(default)]
+    pub minutes: i64,
+}
+
+/// The form that erases, as it was sent.
+#[derive(Debug, Deserialize)]
+pub struct EraseInput {
+    #[serde(default)]
+    pub confirmation: String,
+}
+
+impl MintedToken {
+    /// A call to try it with.
+    fn example(&self) -> String {
+        format!(
+            "curl -H \"Authorization: Bearer $TOKEN\" -H \"Oversync-Source-ID: try-out\" \\\n  {}/sync/capabilities",
+            self.base_url
+        )
+    }
 }
 
 impl UserPage {
@@ -86,6 +168,15 @@ impl UserPage {
     /// The page of all bundles of the user.
     fn history_href(&self) -> String {
         links::with_query(&self.shell.links().history(), &[("scope", &self.user.scope)])
+    }
+
+    /// What can be done with the user.
+    fn action(&self, action: &str) -> String {
+        self.shell.links().user_action(&self.user.scope, action)
+    }
+
+    fn confirmation_label(&self) -> String {
+        format!("Type {} to confirm", self.user.scope)
     }
 
     /// The rows of the user in `table`.

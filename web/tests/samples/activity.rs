@@ -1,6 +1,9 @@
 //! Pages about what happened: users, devices, history, rejected writes.
 
-use syncline_web::pages::{devices::*, end_users::*, history::*, rejected_writes::*, users::*, values::*};
+use syncline_web::{
+    forms::Field,
+    pages::{devices::*, end_users::*, history::*, rejected_writes::*, users::*, values::*},
+};
 use time::Duration;
 
 use super::*;
@@ -28,20 +31,43 @@ fn users() -> Vec<Sample> {
         prefix: prefix.into(),
         is_continued: false,
     };
-    let detail = |shell: Shell, user, devices, bundles, tables: Vec<(String, i64)>| UserPage {
+    let detail = |shell: Shell, user: UserRow, devices, bundles, tables: Vec<TableRows>| UserPage {
         shell: shell.at(Area::Users),
-        user,
         floor_seq: 12,
         devices,
+        storage: Storage {
+            rows: tables.iter().map(|table| table.bytes).fold(0, i64::saturating_add),
+            is_exact: tables.iter().all(|table| table.is_exact),
+            history: user.bundle_seq * 812,
+            bundles: user.bundle_seq,
+            conflicts: user.open_conflicts,
+        },
         tables,
         bundles,
+        is_being_erased: user.state == ScopeState::Initializing,
+        user,
+        token: TokenForm::default(),
+        confirmation: Field::default(),
     };
-    let tables = vec![("site".into(), 12), ("observation".into(), 3_120), (LONG.into(), 0)];
+    let table = |name: &str, rows, is_exact, bytes| TableRows { name: name.into(), rows, is_exact, bytes };
+    let tables = vec![
+        table("site", 12, true, 1_400),
+        table("observation", 10_000, false, 3_120_000),
+        table(LONG, 0, true, 0),
+    ];
+    let minted = MintedToken {
+        plain_text: "eyJhbGciOiJIUzI1NiJ9.".repeat(9),
+        minutes: 15,
+        base_url: "https://sync.example/t/fieldnotes/survey".into(),
+    };
+    let ada = || user("ada@example.org", ScopeState::Initialized, 3);
+    let erased = ScopeState::Erased { at: ago(Duration::minutes(4)) };
     let usual = vec![
         user("ada@example.org", ScopeState::Initialized, 3),
         user("grace@example.org", ScopeState::Initializing, 0),
         user("linus", ScopeState::Uninitialized, 0),
         user(RIGHT_TO_LEFT, ScopeState::Initialized, 1),
+        user("erased", ScopeState::Erased { at: ago(Duration::minutes(4)) }, 1),
         user(HOSTILE, ScopeState::Initialized, 99_999),
         user(LONG, ScopeState::Initialized, 1),
     ];
@@ -56,7 +82,7 @@ fn users() -> Vec<Sample> {
                 user("ada@example.org", ScopeState::Initialized, 3),
                 device_rows(),
                 bundles(),
-                tables,
+                tables.clone(),
             ),
         ),
         sample(
@@ -70,8 +96,23 @@ fn users() -> Vec<Sample> {
                 user(&HOSTILE.repeat(5), ScopeState::Initialized, 9_999),
                 device_rows(),
                 bundles(),
-                vec![(HOSTILE.into(), i64::MAX)],
+                vec![table(HOSTILE, i64::MAX, false, i64::MAX)],
             ),
+        ),
+        sample(
+            "user-token",
+            &UserPage {
+                token: TokenForm { minted: Some(minted), ..TokenForm::default() },
+                ..detail(app_shell(), ada(), device_rows(), bundles(), vec![])
+            },
+        ),
+        sample(
+            "user-erased",
+            &detail(app_shell(), user("ada@example.org", erased, 0), vec![], vec![], tables.clone()),
+        ),
+        sample(
+            "user-erasing",
+            &detail(app_shell(), user("linus", ScopeState::Initializing, 1), vec![], vec![], tables.clone()),
         ),
     ]
 }

@@ -1,19 +1,24 @@
-//! An app's users: the list, and one with their devices, rows and bundles.
+//! An app's users: the list, and one with their devices, rows and bundles. What can be done with one is below.
+
+mod erase;
+mod token;
 
 use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::Deserialize;
 use syncline_web::{
     links::with_query,
-    pages::users::{ScopeState, UserPage, UserRow, UserRows, UsersPage},
+    pages::users::{ScopeState, Storage, TableRows, TokenForm, UserPage, UserRow, UserRows, UsersPage},
     shell::Area,
 };
 
+pub use self::{erase::erase, token::mint};
 use super::{
     devices, history,
     place::{ScopePath, scope_in_path},
     show,
 };
 use crate::{
+    app::Syncline,
     http::{
         extract::{
             input::{ApiPath, ApiQuery, Input},
@@ -22,7 +27,9 @@ use crate::{
         },
         page_error::PageError,
     },
+    ids::ScopeId,
     sync::{Engine, device::list::Page, history::Scope},
+    tables::sizes,
 };
 
 /// Users of one page.
@@ -63,28 +70,51 @@ pub async fn list(
 
 pub async fn detail(
     viewer: AppViewer,
-    State(engine): State<Engine>,
+    State(server): State<Syncline>,
     ApiPath(path): ApiPath<ScopePath>,
 ) -> Result<Response, PageError> {
     let scope = scope_in_path(&path.scope)?;
-    let catalog = &viewer.live().catalog;
-    let found = engine.scope(catalog, &scope).await?.ok_or(PageError::NotFound)?;
-    let devices = engine.devices(catalog, Some(&scope), None, UserPage::DEVICES).await?;
-    let bundles = engine.bundles(catalog, &scope, None, UserPage::BUNDLES).await?;
-    let live =
-        |name: &str| found.tables.iter().find(|table| table.table_name == name).map_or(0, |table| table.live);
-    let tables = catalog.tables().iter().map(|table| table.name().to_string());
-    show(&UserPage {
+    show(&user_page(&viewer, &server, &scope).await?)
+}
+
+async fn user_page(viewer: &AppViewer, server: &Syncline, scope: &ScopeId) -> Result<UserPage, PageError> {
+    let (engine, apps, catalog) = (&server.engine, &server.databases.apps, &viewer.live().catalog);
+    let found = engine.scope(catalog, scope).await?.ok_or(PageError::NotFound)?;
+    let devices = engine.devices(catalog, Some(scope), None, UserPage::DEVICES).await?;
+    let bundles = engine.bundles(catalog, scope, None, UserPage::BUNDLES).await?;
+    let tables = sizes::tables(apps, catalog, scope).await?;
+    let history = sizes::history(apps, catalog, scope).await?.ok_or(PageError::NotFound)?;
+    let storage = Storage {
+        rows: tables.iter().map(|table| table.bytes).sum(),
+        is_exact: tables.iter().all(|table| table.exact),
+        history: history.bytes,
+        bundles: history.bundles,
+        conflicts: history.conflicts,
+    };
+    let table_rows = |size: &sizes::TableSize| {
+        let table = catalog.table_no(size.table_no)?;
+        Some(TableRows {
+            name: table.name().to_string(),
+            rows: size.rows,
+            is_exact: size.exact,
+            bytes: size.bytes,
+        })
+    };
+    Ok(UserPage {
         shell: viewer.shell(Area::Users),
-        floor_seq: found.scope.floor_seq.0,
-        tables: tables.map(|name| (name.clone(), live(&name))).collect(),
-        user: row(found.scope),
+        floor_seq: found.floor_seq.0,
+        is_being_erased: server.control.is_being_erased(viewer.app().app_id, scope).await?,
+        tables: tables.iter().filter_map(table_rows).collect(),
+        storage,
+        user: row(found),
         devices: devices.items.into_iter().map(devices::row).collect(),
         bundles: bundles
             .items
             .into_iter()
             .map(|bundle| history::row(scope.as_str().to_owned(), bundle))
             .collect(),
+        token: TokenForm::default(),
+        confirmation: Default::default(),
     })
 }
 
@@ -93,10 +123,12 @@ fn some(text: &str) -> Option<&str> {
 }
 
 fn row(scope: Scope) -> UserRow {
+    let erased_at = scope.erased_at.filter(|erased| scope.last_commit_at == Some(*erased));
     UserRow {
-        state: match scope.state.as_str() {
-            "initialized" => ScopeState::Initialized,
-            "initializing" => ScopeState::Initializing,
+        state: match (erased_at, scope.state.as_str()) {
+            (_, "initializing") => ScopeState::Initializing,
+            (Some(at), _) => ScopeState::Erased { at },
+            (None, "initialized") => ScopeState::Initialized,
             _ => ScopeState::Uninitialized,
         },
         scope: scope.scope_id,

@@ -15,4 +15,5 @@ mod second_factor;
 mod table_import;
 mod table_rows;
 mod tables;
+mod users;
 mod verdicts;

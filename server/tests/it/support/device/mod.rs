@@ -108,6 +108,8 @@ pub(crate) struct Device {
     pub(crate) leaves_cascades_to_server: bool,
     /// Upload children before their parents, and deletions before what takes their place.
     pub(crate) uploads_backwards: bool,
+    /// Its user may be erased: the only reason for a number that the server does not expect.
+    pub(crate) may_be_erased: bool,
     source: String,
     /// Source ids this installation has had, restores included: a new one is never an old one.
     sources_made: Arc<Mutex<u32>>,
@@ -143,6 +145,7 @@ impl Device {
             appetite: Appetite::default(),
             leaves_cascades_to_server: false,
             uploads_backwards: false,
+            may_be_erased: false,
             source: name.to_owned(),
             sources_made: Arc::default(),
             next_source_bundle_id: 1,

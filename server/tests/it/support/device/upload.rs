@@ -254,6 +254,11 @@ impl Device {
                 self.thaw();
                 self.rotate("source_retired")
             }
+            // The server has forgotten the source, with everything else of the user.
+            (409, "source_sequence_out_of_order") if self.may_be_erased => {
+                self.thaw();
+                self.rotate("source_sequence_out_of_order")
+            }
             (400, "push_commit_invalid") => {
                 let message = answer.str("message").to_owned();
                 // The only rule of these tables that a row can break without its device knowing.
