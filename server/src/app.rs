@@ -11,6 +11,7 @@ use crate::{
     ids::Chance,
     jobs,
     ops::{config::Config, database::Databases, lifecycle::Lifecycle},
+    simulator::Simulator,
     sync::{Engine, relay::Relay},
 };
 
@@ -25,6 +26,7 @@ pub struct Syncline {
     pub control: ControlPlane,
     pub directory: Directory,
     pub engine: Engine,
+    pub simulator: Simulator,
     pub lifecycle: Lifecycle,
 }
 
@@ -34,6 +36,7 @@ impl Syncline {
         Self {
             directory: Directory::new(control.clone(), databases.apps.clone()),
             engine: Engine::new(databases.apps.clone(), clock.clone(), config.limits.clone()),
+            simulator: Simulator::default(),
             config: Arc::new(config),
             clock,
             chance,

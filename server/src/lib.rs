@@ -11,5 +11,6 @@ pub mod ids;
 mod jobs;
 pub mod openapi;
 pub mod ops;
+pub mod simulator;
 pub mod sync;
 pub mod tables;

@@ -13,7 +13,7 @@ struct Files;
 pub const MOUNT: &str = "/static";
 
 /// The style sheets that every page loads, in the order of the cascade.
-pub const STYLE_SHEETS: [&str; 8] = [
+pub const STYLE_SHEETS: [&str; 9] = [
     "css/tokens.css",
     "css/base.css",
     "css/layout.css",
@@ -22,6 +22,7 @@ pub const STYLE_SHEETS: [&str; 8] = [
     "css/charts.css",
     "css/overview.css",
     "css/pages.css",
+    "css/simulator.css",
 ];
 
 static HASH: LazyLock<String> = LazyLock::new(|| {

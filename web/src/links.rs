@@ -290,6 +290,18 @@ impl AppLinks {
         format!("{}/restore", self.row_history(scope, table, key))
     }
 
+    pub fn simulator(&self) -> String {
+        format!("{}/simulator", self.base)
+    }
+
+    pub fn simulator_steps(&self) -> String {
+        format!("{}/simulator/steps", self.base)
+    }
+
+    pub fn remove_simulation(&self) -> String {
+        format!("{}/simulator/remove", self.base)
+    }
+
     pub fn rejected_writes(&self) -> String {
         format!("{}/rejected", self.base)
     }

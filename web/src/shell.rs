@@ -66,6 +66,7 @@ pub enum Area {
     Conflicts,
     RejectedWrites,
     History,
+    Simulator,
     Schema,
     ApiKeys,
     Docs,

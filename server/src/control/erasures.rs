@@ -8,7 +8,6 @@ use super::{
     ControlPlane,
     apps::{App, app_columns},
     audit::{Action, Actor},
-    constraint,
 };
 use crate::ids::{AppId, ScopeId};
 
@@ -34,15 +33,6 @@ pub struct Erasure {
     pub due_at: OffsetDateTime,
     /// When everything was erased for the first time.
     pub erased_at: Option<OffsetDateTime>,
-}
-
-/// The app has a simulation already.
-#[derive(Debug, thiserror::Error)]
-pub enum BookError {
-    #[error("a simulation of the app is there already")]
-    Taken,
-    #[error("the simulation could not be written down")]
-    Database(#[from] sqlx::Error),
 }
 
 /// An erasure with the app it is about.
@@ -81,45 +71,18 @@ impl ControlPlane {
         tx.commit().await
     }
 
-    /// A simulation begins in `scope`: at `due_at` at the latest it is erased. One an app.
-    pub async fn book_simulation(
+    /// Somebody takes everything of a user away: that is in the audit log before the first byte is.
+    pub async fn note_user_exported(
         &self,
         actor: &Actor,
         app: &App,
         scope: &ScopeId,
-        due_at: OffsetDateTime,
-    ) -> Result<(), BookError> {
+        format: &str,
+    ) -> Result<(), sqlx::Error> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query(
-            "insert into platform.erasure (app_id, scope_id, kind, requested_by, requested_at, due_at)
-             values ($1, $2, 'simulation', $3, $4, $5)",
-        )
-        .bind(app.app_id)
-        .bind(scope)
-        .bind(actor.label())
-        .bind(self.clock.now())
-        .bind(due_at)
-        .execute(&mut *tx)
-        .await
-        .map_err(|error| match constraint(&error) {
-            Some("one_simulation_an_app") => BookError::Taken,
-            _ => error.into(),
-        })?;
-        let detail = json!({ "user": scope.as_str() });
-        self.record_about(&mut tx, actor, app, Action::SimulationRun, detail).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// The simulation of the app that has not been erased yet.
-    pub async fn simulation(&self, app: AppId) -> Result<Option<Erasure>, sqlx::Error> {
-        sqlx::query_as(
-            "select scope_id, kind, requested_by, due_at, erased_at
-             from platform.erasure
-             where app_id = $1 and kind = 'simulation' and erased_at is null",
-        )
-        .bind(app)
-        .fetch_optional(&self.pool)
-        .await
+        let detail = json!({ "user": scope.as_str(), "format": format });
+        self.record_about(&mut tx, actor, app, Action::UserExported, detail).await?;
+        tx.commit().await
     }
 
     /// Whether the scope is being erased.
@@ -178,6 +141,7 @@ impl ControlPlane {
     /// Everything of it is erased; it is looked once more in a moment.
     pub async fn erased(&self, app: AppId, scope: &ScopeId) -> Result<(), sqlx::Error> {
         let now = self.clock.now();
+        let mut tx = self.pool.begin().await?;
         sqlx::query(
             "update platform.erasure set erased_at = $3, due_at = $4 where app_id = $1 and scope_id = $2",
         )
@@ -185,9 +149,14 @@ impl ControlPlane {
         .bind(scope)
         .bind(now)
         .bind(now + SWEPT_AFTER)
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
-        Ok(())
+        sqlx::query("delete from platform.simulation where app_id = $1 and scope_id = $2")
+            .bind(app)
+            .bind(scope)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await
     }
 
     /// Nothing is left to do, unless somebody has asked again since it was erased.

@@ -20,6 +20,7 @@ pub mod roles;
 pub mod second_factor;
 pub mod security_events;
 pub mod sessions;
+pub mod simulations;
 pub mod slugs;
 pub mod tenants;
 pub mod throttle;

@@ -94,8 +94,8 @@ fn for_visitors() -> Router<Syncline> {
 fn for_people() -> Router<Syncline> {
     use dashboard::{
         account, apps, audit, conflicts, devices, docs, end_user_tokens, history, invitations, keys, members,
-        overview, rejected_writes, row_history, schema, second_factor, settings, settle, sign_in, tables,
-        tenant_settings, tenants, undo, users,
+        overview, rejected_writes, row_history, schema, second_factor, settings, settle, sign_in, simulator,
+        tables, tenant_settings, tenants, undo, users,
     };
     Router::new()
         .route("/sign-out", post(sign_in::sign_out))
@@ -150,6 +150,8 @@ fn for_people() -> Router<Syncline> {
         .route("/d/{tenant}/{app}/users/{scope}/lift-revocation", post(end_user_tokens::lift))
         .route("/d/{tenant}/{app}/users/{scope}/token", post(users::mint))
         .route("/d/{tenant}/{app}/users/{scope}/erase", post(users::erase))
+        .route("/d/{tenant}/{app}/users/{scope}/export.ndjson", get(users::export_lines))
+        .route("/d/{tenant}/{app}/users/{scope}/export.sqlite", get(users::export_sqlite))
         .route("/d/{tenant}/{app}/devices", get(devices::list))
         .route("/d/{tenant}/{app}/devices/{scope}/{source}", get(devices::detail))
         .route("/d/{tenant}/{app}/devices/{scope}/{source}/retire", post(devices::retire))
@@ -170,6 +172,9 @@ fn for_people() -> Router<Syncline> {
             post(row_history::preview_restore),
         )
         .route("/d/{tenant}/{app}/history/{scope}/rows/{table}/{row}/restore", post(row_history::restore))
+        .route("/d/{tenant}/{app}/simulator", get(simulator::page).post(simulator::start))
+        .route("/d/{tenant}/{app}/simulator/steps", get(simulator::steps))
+        .route("/d/{tenant}/{app}/simulator/remove", post(simulator::remove))
         .route("/d/{tenant}/{app}/docs", get(docs::page))
         .route("/d/{tenant}/{app}/docs/openapi.json", get(docs::document))
         .route("/d/{tenant}/{app}/keys", get(keys::page).post(keys::issue))

@@ -10,6 +10,7 @@ pub mod conflict;
 pub mod connect;
 pub mod device;
 pub mod erase;
+pub mod export;
 pub mod gate;
 pub mod history;
 pub mod hub;
@@ -74,6 +75,7 @@ pub struct Engine {
     shared_figures: overview::SharedFigures,
     overview_places: overview::Places,
     apps_with_ledgers: ledger_bounds::AppsWithLedgers,
+    exports: export::Places,
 }
 
 /// Who is speaking: an authenticated device of an end user. Every use case of the protocol takes it first.
@@ -123,6 +125,7 @@ impl Engine {
             shared_figures: overview::SharedFigures::default(),
             overview_places: overview::Places::default(),
             apps_with_ledgers: ledger_bounds::AppsWithLedgers::default(),
+            exports: export::Places::default(),
             apps_with_snapshots: snapshot::AppsWithSnapshots::default(),
             snapshots: snapshot::Capacity::new(&limits),
             limits: Arc::new(limits),

@@ -141,6 +141,7 @@ fn dynamic_sql_is_fenced() {
         "tables/sizes.rs",
         "sync/apply.rs",
         "sync/erase.rs",
+        "sync/export.rs",
         "sync/live_rows.rs",
         "sync/snapshot/build.rs",
     ];

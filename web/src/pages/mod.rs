@@ -20,6 +20,7 @@ pub mod row_history;
 pub mod schema;
 pub mod schema_map;
 pub mod settings;
+pub mod simulator;
 pub mod table_import;
 pub mod table_rows;
 pub mod tables;

@@ -9,6 +9,7 @@ mod control;
 mod overview;
 mod people;
 mod rows;
+mod simulator;
 mod writes;
 
 use askama::Template;
@@ -46,6 +47,7 @@ pub fn all() -> Vec<Sample> {
         conflicts::samples(),
         writes::samples(),
         rows::samples(),
+        simulator::samples(),
     ]
     .concat()
 }

@@ -28,6 +28,7 @@ pub mod settle;
 mod shapes;
 pub mod sign_in;
 pub mod sign_up;
+pub mod simulator;
 pub mod tables;
 pub mod tenant_settings;
 pub mod tenants;

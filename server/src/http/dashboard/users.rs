@@ -1,6 +1,7 @@
 //! An app's users: the list, and one with their devices, rows and bundles. What can be done with one is below.
 
 mod erase;
+mod export;
 mod token;
 
 use axum::{extract::State, http::HeaderMap, response::Response};
@@ -11,7 +12,11 @@ use syncline_web::{
     shell::Area,
 };
 
-pub use self::{erase::erase, token::mint};
+pub use self::{
+    erase::erase,
+    export::{export_lines, export_sqlite},
+    token::mint,
+};
 use super::{
     devices, history,
     place::{ScopePath, scope_in_path},

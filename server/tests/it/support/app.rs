@@ -205,6 +205,7 @@ impl TestNode {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         config.http.public_url = Some(url.clone());
+        config.http.listen = listener.local_addr().unwrap();
         let state = Syncline::new(config, clock, Chance::system(), database.databases().await);
         state.start_tasks();
         let service = router(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
