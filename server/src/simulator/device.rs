@@ -26,11 +26,11 @@ const SHOWN_COLUMNS: usize = 6;
 /// Why a device cannot go on. A sentence for the person who looks on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Stuck(pub String);
+pub(super) struct Stuck(pub(super) String);
 
 /// What became of an upload.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Pushed {
+pub(super) enum Pushed {
     /// Into this bundle.
     Committed(i64),
     /// A row had another version; the `conflict` member of the answer.
@@ -38,7 +38,7 @@ pub enum Pushed {
 }
 
 /// One installation.
-pub struct Device {
+pub(super) struct Device {
     name: &'static str,
     source: String,
     client: Client,
@@ -68,14 +68,14 @@ struct Held {
 
 /// Where a device connects, and as whom.
 #[derive(Clone)]
-pub struct Place {
-    pub base_url: String,
-    pub token: String,
-    pub client: Client,
+pub(super) struct Place {
+    pub(super) base_url: String,
+    pub(super) token: String,
+    pub(super) client: Client,
 }
 
 impl Device {
-    pub fn new(name: &'static str, source: String, place: Place, app: &AppCatalog) -> Self {
+    pub(super) fn new(name: &'static str, source: String, place: Place, app: &AppCatalog) -> Self {
         let types = app.tables().iter().flat_map(|table| {
             let of = move |name: &str| (table.name().to_string(), name.to_owned());
             table.columns().iter().map(move |column| (of(column.name.as_str()), column.ty))
@@ -97,21 +97,21 @@ impl Device {
         }
     }
 
-    pub fn go_offline(&mut self) {
+    pub(super) fn go_offline(&mut self) {
         self.is_online = false;
     }
 
-    pub fn go_online(&mut self) {
+    pub(super) fn go_online(&mut self) {
         self.is_online = true;
     }
 
     /// The requests since the last time that this was asked.
-    pub fn take_exchanges(&mut self) -> Vec<Exchange> {
+    pub(super) fn take_exchanges(&mut self) -> Vec<Exchange> {
         std::mem::take(&mut self.exchanges)
     }
 
     /// Put a new row on the device.
-    pub fn insert(&mut self, row: &PlannedRow) {
+    pub(super) fn insert(&mut self, row: &PlannedRow) {
         self.rows.push(Held {
             table: row.table.clone(),
             key_column: row.key_column.clone(),
@@ -123,7 +123,7 @@ impl Device {
     }
 
     /// Change a column of the device's last row.
-    pub fn change(&mut self, column: &str, value: Json) {
+    pub(super) fn change(&mut self, column: &str, value: Json) {
         if let Some(row) = self.rows.last_mut() {
             row.values.insert(column.to_owned(), value);
             row.pending = Some("UPDATE");
@@ -131,19 +131,19 @@ impl Device {
     }
 
     /// Delete the device's last row.
-    pub fn delete(&mut self) {
+    pub(super) fn delete(&mut self) {
         if let Some(row) = self.rows.last_mut() {
             row.pending = Some("DELETE");
         }
     }
 
     /// Let go of what has not been uploaded: the server's row counts.
-    pub fn give_way(&mut self) {
+    pub(super) fn give_way(&mut self) {
         self.rows.iter_mut().for_each(|row| row.pending = None);
     }
 
     /// What the server has is the same here, row by row. None of the two has anything to upload.
-    pub fn agrees_with(&self, other: &Self) -> bool {
+    pub(super) fn agrees_with(&self, other: &Self) -> bool {
         let facts = |device: &Self| {
             let mut rows: Vec<_> = device
                 .rows
@@ -157,7 +157,7 @@ impl Device {
     }
 
     /// What it holds; `first` is the column to be shown first.
-    pub fn shelf(&self, first: Option<&str>) -> Shelf {
+    pub(super) fn shelf(&self, first: Option<&str>) -> Shelf {
         let shown = |row: &Held| {
             let rank = |name: &str| match name {
                 name if Some(name) == first => 0,
@@ -183,7 +183,7 @@ impl Device {
     }
 
     /// Ask what the server syncs.
-    pub async fn capabilities(&mut self) -> Result<(), Stuck> {
+    pub(super) async fn capabilities(&mut self) -> Result<(), Stuck> {
         let answer = self
             .ask(Method::GET, "sync/capabilities", None, "What do you sync, and within which limits?")
             .await?;
@@ -196,7 +196,7 @@ impl Device {
         Ok(())
     }
 
-    pub async fn connect(&mut self) -> Result<(), Stuck> {
+    pub(super) async fn connect(&mut self) -> Result<(), Stuck> {
         let body = json!({ "has_local_pending_rows": false });
         let answer = self
             .ask(Method::POST, "sync/connect", Some(body), "I am new here and have no rows of my own.")
@@ -210,7 +210,7 @@ impl Device {
     }
 
     /// Upload what has been changed here.
-    pub async fn push(&mut self) -> Result<Pushed, Stuck> {
+    pub(super) async fn push(&mut self) -> Result<Pushed, Stuck> {
         let wire: Vec<Json> = self.rows.iter().filter_map(|row| self.upload_row(row)).collect();
         let count = format!("{} {}", wire.len(), if wire.len() == 1 { "row" } else { "rows" });
         let mut body =
@@ -266,7 +266,7 @@ impl Device {
     }
 
     /// Download what is new.
-    pub async fn pull(&mut self) -> Result<(), Stuck> {
+    pub(super) async fn pull(&mut self) -> Result<(), Stuck> {
         let path = format!("sync/pull?after_bundle_seq={}", self.checkpoint);
         let sent = format!("I have everything up to bundle {}. What came after?", self.checkpoint);
         let answer = self.ask(Method::GET, &path, None, &sent).await?;

@@ -31,7 +31,7 @@ use crate::{
     },
     directory::LiveApp,
     erasure::{self, ErasureError},
-    ids::{ScopeId, UserId},
+    ids::UserId,
 };
 
 /// How long a simulation stays to be looked at.
@@ -122,7 +122,7 @@ pub async fn start(server: &Syncline, live: &Arc<LiveApp>, actor: &Actor) -> Res
         let _place = place;
         tokio::select! {
             () = closing.cancelled() => {}
-            () = run.to_its_end(MAX_RUN) => {}
+            () = run.play(MAX_RUN) => {}
         }
     });
     Ok(())

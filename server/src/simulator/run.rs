@@ -57,7 +57,7 @@ impl Run {
     }
 
     /// All steps, within `limit`; or as many as there can be, and why there are no more.
-    pub(super) async fn to_its_end(mut self, limit: Duration) {
+    pub(super) async fn play(mut self, limit: Duration) {
         let outcome = tokio::time::timeout(limit, self.steps()).await;
         let failure = match outcome {
             Ok(Ok(())) => None,

@@ -18,7 +18,7 @@ const MAX_CANDIDATES: usize = 24;
 
 /// A value of a column, before it is written for the wire.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Sample {
+pub(super) enum Sample {
     Null,
     /// Also what is text on the wire only: keys, times, JSON, base64.
     Text(String),
@@ -27,10 +27,10 @@ pub enum Sample {
 }
 
 /// The values of a row by column.
-pub type Samples = BTreeMap<String, Sample>;
+pub(super) type Samples = BTreeMap<String, Sample>;
 
 impl Sample {
-    pub fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
@@ -45,7 +45,7 @@ impl Sample {
     }
 
     /// As a device sends it (PROTOCOL.md section 6).
-    pub fn to_wire(&self, profile: WireProfile, ty: ColumnType) -> Json {
+    pub(super) fn to_wire(&self, profile: WireProfile, ty: ColumnType) -> Json {
         match self {
             Self::Null => Json::Null,
             Self::Text(text) => json!(text),
@@ -65,7 +65,7 @@ impl Sample {
 }
 
 /// Values to try for a column of a new row, the nicest first.
-pub fn candidates(checks: &[CheckExpr], column: &ColumnSpec) -> Vec<Sample> {
+pub(super) fn candidates(checks: &[CheckExpr], column: &ColumnSpec) -> Vec<Sample> {
     let mut all = usual(column);
     all.extend(from_checks(checks, column));
     if column.nullable {
@@ -75,7 +75,7 @@ pub fn candidates(checks: &[CheckExpr], column: &ColumnSpec) -> Vec<Sample> {
 }
 
 /// Values that a column can be changed to.
-pub fn changes(checks: &[CheckExpr], column: &ColumnSpec) -> Vec<Sample> {
+pub(super) fn changes(checks: &[CheckExpr], column: &ColumnSpec) -> Vec<Sample> {
     let text = |text: &str| Sample::Text(text.to_owned());
     let mut all = match column.ty {
         ColumnType::Text | ColumnType::Varchar { .. } => {
@@ -118,7 +118,7 @@ fn usual(column: &ColumnSpec) -> Vec<Sample> {
 }
 
 /// The literals of the checks that name the column, and what lies beside them.
-pub fn from_checks(checks: &[CheckExpr], column: &ColumnSpec) -> Vec<Sample> {
+pub(super) fn from_checks(checks: &[CheckExpr], column: &ColumnSpec) -> Vec<Sample> {
     let is_text = matches!(column.ty, ColumnType::Text | ColumnType::Varchar { .. });
     let mut literals = Vec::new();
     for check in checks.iter().filter(|check| check.columns().contains(&column.name)) {
@@ -199,7 +199,7 @@ fn fitting(all: Vec<Sample>, ty: ColumnType) -> Vec<Sample> {
 }
 
 /// One candidate for each column, so that every check holds; the first ones where it does not matter.
-pub fn choose(checks: &[CheckExpr], choices: Vec<(String, Vec<Sample>)>) -> Option<Samples> {
+pub(super) fn choose(checks: &[CheckExpr], choices: Vec<(String, Vec<Sample>)>) -> Option<Samples> {
     let mut row = Samples::new();
     let mut open = Vec::new();
     for (name, candidates) in choices {
@@ -240,7 +240,7 @@ fn search(
     false
 }
 
-pub fn all_hold(checks: &[CheckExpr], row: &Samples) -> bool {
+pub(super) fn all_hold(checks: &[CheckExpr], row: &Samples) -> bool {
     checks.iter().all(|check| holds(check, row))
 }
 

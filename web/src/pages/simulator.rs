@@ -115,6 +115,12 @@ impl SimulationSteps {
     }
 }
 
+impl Step {
+    fn devices(&self) -> [(&'static str, &Shelf); 2] {
+        [("Phone", &self.phone), ("Tablet", &self.tablet)]
+    }
+}
+
 impl StepKind {
     fn tone(self) -> &'static str {
         match self {
