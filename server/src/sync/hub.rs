@@ -339,7 +339,7 @@ mod tests {
         let mut after = hub.subscribe(app, &scope, &source);
         drop(before);
         hub.wake(app, &scope, wake(8));
-        assert_eq!(after.above(BundleSeq(7)).now_or_never(), Some(Some(wake(8))));
+        assert_eq!(after.above(BundleSeq(7)).now_or_never(), Some(Some(News::Bundle(wake(8)))));
     }
 
     #[tokio::test]
