@@ -42,6 +42,3 @@ create table {schema}._sync_rollup (
 -- next
 -- Devices whose last request of some kind was refused: who needs a look, the latest first.
 create index device_refused on {schema}._sync_device (last_error_at desc) where last_error_at is not null
--- next
--- What the inbox still holds: counted on the overview.
-create index rejected_open on {schema}._sync_rejected_write (last_at desc) where state = 'open'

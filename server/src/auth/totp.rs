@@ -121,11 +121,12 @@ mod tests {
     fn a_code_is_good_for_a_step_around_now_and_once() {
         let (secret, now) = (rfc_secret(), at(1_111_111_109));
         let step = secret.step_of("081804", now, 0).unwrap();
-        for seconds in [-29, -30, 30, 31] {
+        // The code's step began 29 seconds before `now`; the one before and the one after are good as well.
+        for seconds in [-59, -30, -29, 1, 30] {
             let found = secret.step_of("081804", now + time::Duration::seconds(seconds), 0);
             assert_eq!(found, Some(step), "{seconds} seconds off");
         }
-        for seconds in [-60, 60] {
+        for seconds in [-60, 31] {
             assert_eq!(secret.step_of("081804", now + time::Duration::seconds(seconds), 0), None);
         }
         assert_eq!(secret.step_of("081804", now, step), None, "again");
