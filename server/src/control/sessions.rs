@@ -228,6 +228,9 @@ impl ControlPlane {
         handle: &str,
         origin: &Origin,
     ) -> std::result::Result<bool, sqlx::Error> {
+        if !handle.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(false);
+        }
         let mut tx = self.pool.begin().await?;
         let ended = sqlx::query(
             "delete from platform.session where account_id = $1 and encode(session_hash, 'hex') = $2",

@@ -196,7 +196,7 @@ pub async fn drop(apps: &AppPool, app: AppId) -> Result<(), sqlx::Error> {
 /// Something was made twice at the same time: a role, a schema, a table, or the catalog's row of one.
 fn is_duplicate(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
-    matches!(code.as_deref(), Some("42710" | "42P06" | "42P07" | "42723" | "23505" | "XX000"))
+    matches!(code.as_deref(), Some("42701" | "42710" | "42P06" | "42P07" | "42723" | "23505" | "XX000"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream::{self, Stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::json;
 
 use super::{ExportedRow, Limit, RowReader};
@@ -100,6 +100,8 @@ impl Engine {
             let piece = export.next().await.transpose()?;
             Some((piece.map(Bytes::from), export))
         })
+        // Who reads it may ask once more after the end.
+        .fuse()
     }
 }
 

@@ -45,7 +45,7 @@ const LAYOUT: &str = include_str!("layout.js");
 
 /// Addresses of this server that the page links to.
 const LINKS: &str = "return [...new Set([...document.querySelectorAll('a[href]:not([download])')]
-    .map((a) => new URL(a.href)).filter((url) => url.origin === location.origin).map((url) => url.pathname + url.search))];";
+    .map((a) => new URL(a.getAttribute('href'), location.href)).filter((url) => url.origin === location.origin).map((url) => url.pathname + url.search))];";
 
 /// Somebody who goes everywhere.
 struct Walk {
@@ -100,10 +100,7 @@ impl Walk {
 
     /// Nothing is wrong, and every page for which `is_there` was found.
     fn ends(self, is_there: impl Fn(&str) -> bool) {
-        for fault in &self.faults {
-            println!("{fault}");
-        }
-        assert!(self.faults.is_empty(), "{} things are wrong, see above", self.faults.len());
+        assert!(self.faults.is_empty(), "things are wrong:\n{}", self.faults.join("\n"));
         let missed: Vec<_> = self
             .routes
             .iter()

@@ -218,6 +218,7 @@ async fn an_app_of_an_older_server_is_brought_up_to_date_before_it_is_served_and
 
     let newer = app.another_node().await;
     let url = notes.base_url.replace(app.url(), &newer.url);
+    let notes = TestSyncApp { base_url: url.clone(), ..notes };
     let token = notes.token("ada").await;
     let capabilities = reqwest::Client::new()
         .get(format!("{url}/sync/capabilities"))

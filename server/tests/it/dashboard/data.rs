@@ -94,7 +94,7 @@ async fn a_conflict_is_shown_with_its_three_rows_and_every_page_leads_to_it() {
     assert_eq!(users.attribute("tbody th a", "href").unwrap(), "/d/acme/notes/users/ada%2F%3Cb%3E");
     let user = browser.get("/d/acme/notes/users/ada%2F%3Cb%3E").await;
     assert_eq!(user.text("h1"), "ada/<b>");
-    assert_eq!(user.texts(".rows .row-link"), ["note1 row"]);
+    assert_eq!(user.texts(".rows .row-link")[0], "note1 row, about 39 B");
 
     let conflicts = browser.get("/d/acme/notes/conflicts?table=note&outcome=open&scope=ada%2F%3Cb%3E").await;
     assert_eq!(conflicts.texts(".table tbody tr").len(), 1, "{}", conflicts.html);

@@ -13,8 +13,10 @@ use syncline::{app::Syncline, ids::Chance, ops::config::Config};
 
 use crate::support::sync_app::{SyncApp, SyncClient, delete, insert, serve, update};
 
-/// Tables that hold what is in flight, and those with a row a synced table or version.
-const SMALL: [&str; 7] = [
+/// Tables that hold what is in flight, those with a row a synced table or version, and the conflict ledger, which is empty
+/// here.
+const SMALL: [&str; 8] = [
+    "_sync_conflict",
     "_sync_push",
     "_sync_push_chunk",
     "_sync_effect",

@@ -251,7 +251,7 @@ impl Screen {
     }
 
     /// Try until it works out, or say what is on the screen instead.
-    async fn wait<T>(&self, what: &str, attempt: impl AsyncFn() -> Option<T>) -> T {
+    pub(crate) async fn wait<T>(&self, what: &str, attempt: impl AsyncFn() -> Option<T>) -> T {
         let begun = Instant::now();
         loop {
             if let Some(value) = attempt().await {
