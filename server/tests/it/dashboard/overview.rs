@@ -201,6 +201,8 @@ async fn steps_of_time_that_no_chart_shows_are_removed() {
 struct Stream {
     answer: reqwest::Response,
     text: String,
+    /// Every event that was waited for.
+    seen: Vec<String>,
 }
 
 impl Stream {
@@ -214,7 +216,7 @@ impl Stream {
             .unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/event-stream");
-        Self { answer, text: String::new() }
+        Self { answer, text: String::new(), seen: Vec::new() }
     }
 
     /// The next event; None when the stream has ended.
@@ -230,11 +232,15 @@ impl Stream {
         }
     }
 
-    /// Wait for an event with that text in it.
+    /// An event with that text in it: one event may tell of several things, so it may have come already.
     async fn until(&mut self, text: &str) -> String {
+        if let Some(event) = self.seen.iter().rfind(|event| event.contains(text)) {
+            return event.clone();
+        }
         let told = tokio::time::timeout(PATIENCE, async {
             loop {
                 let event = self.event().await.unwrap_or_else(|| panic!("the stream ended before {text:?}"));
+                self.seen.push(event.clone());
                 if event.contains(text) {
                     return event;
                 }
