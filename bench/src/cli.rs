@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     compare,
     figures::{Figures, print_line},
+    pages,
     process::Watched,
     raw,
     rows::Profile,
@@ -131,6 +132,8 @@ enum Command {
     },
     /// Alternate between two servers and print ratios.
     Compare(CompareArgs),
+    /// Every page of the dashboard over an app that holds much.
+    Pages(pages::Arguments),
     /// Print the tables that a measured app needs.
     Schema,
 }
@@ -221,6 +224,10 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         }
         Command::Compare(args) => {
             compare::run([fresh()?, args.other(&cli.server, cli.seconds)?], args.rounds).await?;
+        }
+        Command::Pages(arguments) => {
+            let base_url = cli.server.base_url.as_deref().context("say --base-url")?;
+            pages::run(base_url, &cli.server.table, arguments).await?;
         }
         Command::Schema => std::io::Write::write_all(&mut std::io::stdout(), SCHEMA.as_bytes())?,
     }

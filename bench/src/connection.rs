@@ -47,13 +47,7 @@ impl Answer {
 impl Connection {
     /// Connect from `local`: each loopback address has ephemeral ports of its own.
     pub(crate) async fn open(target: &Target, local: Ipv4Addr) -> Result<Self> {
-        let socket = TcpSocket::new_v4()?;
-        socket.set_nodelay(true)?;
-        socket.bind(SocketAddr::new(IpAddr::V4(local), 0))?;
-        let stream = socket.connect(target.address).await.context("connect")?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // Ends with the sender, or when the server closes; a failure shows up in the request it breaks.
-        tokio::task::spawn_local(connection);
+        let sender = connect(target.address, local).await?;
         Ok(Self { sender, host: target.host.clone(), path: target.path.clone() })
     }
 
@@ -122,4 +116,16 @@ impl Connection {
         let (head, body) = self.sender.send_request(request).await?.into_parts();
         Ok(Answer { status: head.status, body: body.collect().await?.to_bytes() })
     }
+}
+
+/// An HTTP/1.1 connection to `address` that is kept.
+pub(crate) async fn connect(address: SocketAddr, local: Ipv4Addr) -> Result<SendRequest<Full<Bytes>>> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_nodelay(true)?;
+    socket.bind(SocketAddr::new(IpAddr::V4(local), 0))?;
+    let stream = socket.connect(address).await.context("connect")?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    // Ends with the sender, or when the server closes; a failure shows up in the request it breaks.
+    tokio::task::spawn_local(connection);
+    Ok(sender)
 }

@@ -31,6 +31,30 @@ pub(crate) struct Target {
     tokens: Tokens,
 }
 
+/// Where a URL leads: to this machine.
+pub(crate) struct Place {
+    pub(crate) address: SocketAddr,
+    pub(crate) host: HeaderValue,
+    /// Without a trailing slash.
+    pub(crate) path: String,
+}
+
+impl Place {
+    /// `url` is `http://host:port/path`.
+    pub(crate) fn read(url: &str) -> Result<Self> {
+        let uri: hyper::Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
+        ensure!(uri.scheme_str() == Some("http"), "{url}: only http:// is measured");
+        let authority = uri.authority().context("the URL has no host")?;
+        let address = (authority.host(), authority.port_u16().unwrap_or(80))
+            .to_socket_addrs()?
+            .find(SocketAddr::is_ipv4)
+            .context("the host has no IPv4 address")?;
+        ensure!(address.ip().is_loopback(), "{url}: load is sent to this machine only");
+        let host = HeaderValue::from_str(authority.as_str())?;
+        Ok(Self { address, host, path: uri.path().trim_end_matches('/').to_owned() })
+    }
+}
+
 /// Where bearer tokens come from.
 #[derive(Clone)]
 pub(crate) enum Tokens {
@@ -56,20 +80,12 @@ impl Target {
         table: &str,
         tokens: Tokens,
     ) -> Result<Self> {
-        let base_url = base_url.trim_end_matches('/');
-        let uri: hyper::Uri = base_url.parse().with_context(|| format!("{base_url} is not a URL"))?;
-        ensure!(uri.scheme_str() == Some("http"), "{base_url}: only http:// is measured");
-        let authority = uri.authority().context("the URL has no host")?;
-        let address = (authority.host(), authority.port_u16().unwrap_or(80))
-            .to_socket_addrs()?
-            .find(SocketAddr::is_ipv4)
-            .context("the host has no IPv4 address")?;
-        ensure!(address.ip().is_loopback(), "{base_url}: load is sent to this machine only");
+        let place = Place::read(base_url)?;
         Ok(Self {
-            base_url: base_url.to_owned(),
-            address,
-            host: HeaderValue::from_str(authority.as_str())?,
-            path: uri.path().trim_end_matches('/').to_owned(),
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            address: place.address,
+            host: place.host,
+            path: place.path,
             profile,
             schema: schema.to_owned(),
             table: table.to_owned(),
