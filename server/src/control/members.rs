@@ -1,5 +1,6 @@
 //! Members: which accounts belong to a tenant, and what each may do there. People become members by an invitation.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{Postgres, Transaction};
 use time::OffsetDateTime;
@@ -19,8 +20,24 @@ use crate::ids::{AccountId, TenantId};
 pub struct Member {
     pub account_id: AccountId,
     pub email: String,
+    /// What the list is in order of: the address as it is compared.
+    pub(super) email_key: String,
     pub role: Role,
     pub created_at: OffsetDateTime,
+}
+
+/// Behind which member a page begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberCursor {
+    role: Role,
+    email: String,
+}
+
+impl Member {
+    /// The place behind this member.
+    pub fn cursor(&self) -> MemberCursor {
+        MemberCursor { role: self.role, email: self.email_key.clone() }
+    }
 }
 
 /// Why a membership was not changed.
@@ -45,18 +62,35 @@ pub struct MemberAdmin<'a> {
 }
 
 impl ControlPlane {
-    /// The tenant's members, the mightiest first.
-    pub async fn members(&self, tenant: TenantId) -> Result<Vec<Member>, sqlx::Error> {
+    /// The tenant's members, the mightiest first: at most `limit` that follow `after`.
+    pub async fn members(
+        &self,
+        tenant: TenantId,
+        after: Option<&MemberCursor>,
+        limit: i64,
+    ) -> Result<Vec<Member>, sqlx::Error> {
         sqlx::query_as(
-            "select m.account_id, a.email, m.role, m.created_at
+            "select m.account_id, a.email, a.email_key, m.role, m.created_at
              from platform.member m
              join platform.account a using (account_id)
+             cross join (select array['owner', 'admin', 'developer', 'viewer'] as mightiest_first) r
              where m.tenant_id = $1
-             order by array_position(array['owner', 'admin', 'developer', 'viewer'], m.role), a.email_key",
+                 and ($2::text is null or (array_position(r.mightiest_first, m.role), a.email_key)
+                     > (array_position(r.mightiest_first, $2), $3))
+             order by array_position(r.mightiest_first, m.role), a.email_key
+             limit $4",
         )
         .bind(tenant)
+        .bind(after.map(|cursor| cursor.role))
+        .bind(after.map(|cursor| cursor.email.as_str()))
+        .bind(limit)
         .fetch_all(&self.pool)
         .await
+    }
+
+    /// How many owners the tenant has.
+    pub async fn count_owners(&self, tenant: TenantId) -> Result<i64, sqlx::Error> {
+        owners(&self.pool, tenant).await
     }
 
     /// Give a member another role.
@@ -218,7 +252,7 @@ pub(super) async fn member(
     account: AccountId,
 ) -> Result<Member, MemberError> {
     let member: Option<Member> = sqlx::query_as(
-        "select m.account_id, a.email, m.role, m.created_at
+        "select m.account_id, a.email, a.email_key, m.role, m.created_at
          from platform.member m
          join platform.account a using (account_id)
          where m.tenant_id = $1 and m.account_id = $2",
@@ -235,13 +269,15 @@ pub(super) async fn keep_an_owner(
     tx: &mut Transaction<'_, Postgres>,
     tenant: TenantId,
 ) -> Result<(), MemberError> {
-    let owners: i64 =
-        sqlx::query_scalar("select count(*) from platform.member where tenant_id = $1 and role = 'owner'")
-            .bind(tenant)
-            .fetch_one(&mut **tx)
-            .await?;
-    if owners <= 1 {
+    if owners(&mut **tx, tenant).await? <= 1 {
         return Err(MemberError::LastOwner);
     }
     Ok(())
+}
+
+async fn owners(database: impl sqlx::PgExecutor<'_>, tenant: TenantId) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("select count(*) from platform.member where tenant_id = $1 and role = 'owner'")
+        .bind(tenant)
+        .fetch_one(database)
+        .await
 }

@@ -25,15 +25,12 @@ pub(crate) fn role_sentence(role: &str) -> &'static str {
 #[template(path = "members/page.html")]
 pub struct MembersPage {
     pub shell: Shell,
-    /// The mightiest first.
-    pub members: Vec<MemberRow>,
+    pub rows: MemberRows,
+    /// The list does not begin at the mightiest.
+    pub is_continued: bool,
     /// Pending, newest first; none for those who may not invite.
     pub invitations: Vec<InvitationRow>,
     pub made: Option<MadeInvitation>,
-    /// Every role, the mightiest first.
-    pub roles: Vec<&'static str>,
-    /// Those that the person looking may give.
-    pub roles_to_give: Vec<&'static str>,
     pub abilities: Vec<AbilityRow>,
     /// The person looking cannot leave.
     pub is_last_owner: bool,
@@ -43,8 +40,23 @@ pub struct MembersPage {
 impl MembersPage {
     /// The roles that the person looking may give, each with what it is for.
     fn choices(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        self.roles_to_give.iter().map(|role| (*role, role_sentence(role)))
+        self.rows.roles_to_give.iter().map(|role| (*role, role_sentence(role)))
     }
+}
+
+/// Members; also what `Show more` fetches.
+#[derive(Debug, Template)]
+#[template(path = "members/_rows.html")]
+pub struct MemberRows {
+    pub shell: Shell,
+    /// The mightiest first.
+    pub members: Vec<MemberRow>,
+    /// Every role, the mightiest first.
+    pub roles: Vec<&'static str>,
+    /// Those that the person looking may give.
+    pub roles_to_give: Vec<&'static str>,
+    /// The address of the following page.
+    pub next: Option<String>,
 }
 
 /// A member as the list shows them.

@@ -153,13 +153,18 @@ fn invitation(id: &str, note: Option<&str>, role: &str) -> InvitationRow {
 fn members() -> Vec<Sample> {
     let ability =
         |does, least: usize| AbilityRow { does, allowed: (0..4).map(|role| role <= least).collect() };
-    let page = |shell: Shell, members| MembersPage {
-        shell: shell.at(Area::Members),
-        members,
+    let page = |shell: Shell, members, next: Option<&str>| MembersPage {
+        shell: shell.clone().at(Area::Members),
+        rows: MemberRows {
+            shell: shell.at(Area::Members),
+            members,
+            roles: vec!["owner", "admin", "developer", "viewer"],
+            roles_to_give: vec!["owner", "admin", "developer", "viewer"],
+            next: next.map(Into::into),
+        },
+        is_continued: next.is_some(),
         invitations: vec![],
         made: None,
-        roles: vec!["owner", "admin", "developer", "viewer"],
-        roles_to_give: vec!["owner", "admin", "developer", "viewer"],
         abilities: vec![
             ability("See apps, members and the audit log", 3),
             ability("Create apps", 2),
@@ -176,6 +181,7 @@ fn members() -> Vec<Sample> {
             member("jon@fieldnotes.example", "developer", false, true),
             member(&format!("{LONG}@example.org"), "viewer", false, false),
         ],
+        Some("/d/field-notes/members?after=x"),
     );
     full.invitations = vec![
         invitation("inv_1", Some("ada@fieldnotes.example"), "admin"),
@@ -192,7 +198,7 @@ fn members() -> Vec<Sample> {
         InviteForm::from(&InviteInput { note: HOSTILE.into(), role: "king".into(), days: "99".into() });
     full.form.role.reject("Choose a role.");
     full.form.days.reject("Type a number of days from 1 to 30.");
-    let mut viewer = page(extreme_shell(), vec![member("eve@example.org", "viewer", true, false)]);
+    let mut viewer = page(extreme_shell(), vec![member("eve@example.org", "viewer", true, false)], None);
     viewer.shell.app = None;
     viewer.is_last_owner = false;
     vec![sample("members", &full), sample("members-viewer", &viewer)]

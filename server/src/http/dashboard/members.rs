@@ -2,37 +2,55 @@
 
 use axum::{
     extract::State,
+    http::HeaderMap,
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
 use syncline_web::{
-    links,
+    links::{self, with_query},
     pages::{
         invitations::{InvitationRow, InviteForm, MadeInvitation},
-        members::{AbilityRow, ChangeRoleInput, MemberRow, MembersPage},
+        members::{AbilityRow, ChangeRoleInput, MemberRow, MemberRows, MembersPage},
     },
     shell::{Area, Notice},
 };
 
-use super::{show, sign_up::sentence};
+use super::{
+    place::{cursor_text, read_cursor},
+    show,
+    sign_up::sentence,
+};
 use crate::{
     control::{
         ControlPlane,
         invitations::Invitation,
-        members::{Member, MemberError},
+        members::{Member, MemberCursor, MemberError},
         roles::Role,
     },
     http::{
         abilities::ABILITIES,
         extract::{
             form::{Button, Posted},
-            input::ApiPath,
+            input::{ApiPath, ApiQuery, Input},
             member::{TenantAdmin, TenantMember, TenantOwner},
+            visitor::is_htmx,
         },
         page_error::PageError,
     },
     ids::AccountId,
 };
+
+/// Members of one page.
+const PAGE: usize = 50;
+
+/// From where on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct MembersQuery {
+    after: String,
+}
+
+impl Input for MembersQuery {}
 
 /// The part of the path that names a member.
 #[derive(Debug, Deserialize)]
@@ -46,8 +64,17 @@ impl MemberPath {
     }
 }
 
-pub async fn page(member: TenantMember, State(control): State<ControlPlane>) -> Result<Response, PageError> {
-    show(&members_page(&member, &control, InviteForm::default(), None).await?)
+pub async fn page(
+    member: TenantMember,
+    State(control): State<ControlPlane>,
+    headers: HeaderMap,
+    ApiQuery(query): ApiQuery<MembersQuery>,
+) -> Result<Response, PageError> {
+    let after: Option<MemberCursor> = read_cursor(&query.after);
+    if is_htmx(&headers) {
+        return show(&People::of(&member, &control).await?.rows(after.as_ref()).await?);
+    }
+    show(&page_from(&member, &control, after.as_ref(), (InviteForm::default(), None)).await?)
 }
 
 pub async fn change_role(
@@ -123,44 +150,33 @@ async fn said(member: &TenantMember, notice: Notice) -> Result<Response, PageErr
     Ok(Redirect::to(&member.shell(Area::Members).tenant_links().members()).into_response())
 }
 
+/// The page with the first members, after an invitation was made or refused.
 pub(super) async fn members_page(
     member: &TenantMember,
     control: &ControlPlane,
     form: InviteForm,
     made: Option<MadeInvitation>,
 ) -> Result<MembersPage, PageError> {
-    let tenant = member.tenant().tenant_id;
-    let members = control.members(tenant).await?;
+    page_from(member, control, None, (form, made)).await
+}
+
+async fn page_from(
+    member: &TenantMember,
+    control: &ControlPlane,
+    after: Option<&MemberCursor>,
+    (form, made): (InviteForm, Option<MadeInvitation>),
+) -> Result<MembersPage, PageError> {
+    let people = People::of(member, control).await?;
     let invitations = match member.role() >= Role::Admin {
-        true => control.pending_invitations(tenant).await?,
+        true => control.pending_invitations(member.tenant().tenant_id).await?,
         false => Vec::new(),
-    };
-    let owners = members.iter().filter(|other| other.role == Role::Owner).count();
-    let is_last_owner = member.role() == Role::Owner && owners == 1;
-    let row = |other: Member| {
-        let outranked = other.role != Role::Owner || (member.role() == Role::Owner && owners > 1);
-        let is_you = other.account_id == member.account().account_id;
-        MemberRow {
-            account_id: other.account_id.to_string(),
-            is_you,
-            email: other.email,
-            role: other.role.to_string(),
-            joined_at: other.created_at,
-            may_change: member.role() >= Role::Admin && outranked,
-            may_inherit: member.role() == Role::Owner && !is_you && other.role != Role::Owner,
-        }
     };
     Ok(MembersPage {
         shell: member.shell(Area::Members),
-        members: members.into_iter().map(row).collect(),
+        rows: people.rows(after).await?,
+        is_continued: after.is_some(),
         invitations: invitations.into_iter().map(invitation_row).collect(),
         made,
-        roles: Role::ALL.map(|role| role.as_str()).to_vec(),
-        roles_to_give: Role::ALL
-            .into_iter()
-            .filter(|role| *role <= member.role())
-            .map(Role::as_str)
-            .collect(),
         abilities: ABILITIES
             .iter()
             .map(|ability| AbilityRow {
@@ -168,9 +184,60 @@ pub(super) async fn members_page(
                 allowed: Role::ALL.map(|role| role >= ability.needs).to_vec(),
             })
             .collect(),
-        is_last_owner,
+        is_last_owner: member.role() == Role::Owner && people.owners == 1,
         form,
     })
+}
+
+/// The members as one of them sees them.
+struct People<'a> {
+    you: &'a TenantMember,
+    control: &'a ControlPlane,
+    owners: i64,
+}
+
+impl<'a> People<'a> {
+    async fn of(you: &'a TenantMember, control: &'a ControlPlane) -> Result<Self, PageError> {
+        Ok(Self { you, control, owners: control.count_owners(you.tenant().tenant_id).await? })
+    }
+
+    /// A page of them.
+    async fn rows(&self, after: Option<&MemberCursor>) -> Result<MemberRows, PageError> {
+        let tenant = self.you.tenant().tenant_id;
+        let mut members = self.control.members(tenant, after, PAGE as i64 + 1).await?;
+        let more = members.len() > PAGE;
+        members.truncate(PAGE);
+        let shell = self.you.shell(Area::Members);
+        let address = |last: &Member| {
+            with_query(&shell.tenant_links().members(), &[("after", &cursor_text(&last.cursor()))])
+        };
+        Ok(MemberRows {
+            next: members.last().filter(|_| more).map(address),
+            members: members.into_iter().map(|other| self.row(other)).collect(),
+            roles: Role::ALL.map(|role| role.as_str()).to_vec(),
+            roles_to_give: Role::ALL
+                .into_iter()
+                .filter(|role| *role <= self.you.role())
+                .map(Role::as_str)
+                .collect(),
+            shell,
+        })
+    }
+
+    fn row(&self, other: Member) -> MemberRow {
+        let role = self.you.role();
+        let outranked = other.role != Role::Owner || (role == Role::Owner && self.owners > 1);
+        let is_you = other.account_id == self.you.account().account_id;
+        MemberRow {
+            account_id: other.account_id.to_string(),
+            is_you,
+            email: other.email,
+            role: other.role.to_string(),
+            joined_at: other.created_at,
+            may_change: role >= Role::Admin && outranked,
+            may_inherit: role == Role::Owner && !is_you && other.role != Role::Owner,
+        }
+    }
 }
 
 fn invitation_row(invitation: Invitation) -> InvitationRow {

@@ -63,7 +63,7 @@ async fn what_exists_is_completed_and_what_contradicts_is_refused() {
     let control = &app.state().control;
     let made = control.provision(&wanted()).await.unwrap();
     assert!(made.secret_key.is_some());
-    let members = control.members(owner.tenant.tenant_id).await.unwrap();
+    let members = control.members(owner.tenant.tenant_id, None, 100).await.unwrap();
     assert_eq!(members.len(), 2, "{members:?}");
 
     let more = format!("{DDL} create table tags (id text primary key not null);");

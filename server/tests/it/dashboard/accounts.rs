@@ -284,7 +284,7 @@ async fn an_account_is_deleted_unless_an_organisation_would_be_nobodys() {
     assert_eq!(typed(PASSWORD, "Owner@Bobs.example").await.location(), "/");
     assert!(browser.get("/account").await.location().starts_with("/sign-in"));
     assert_eq!(browser.sign_in("owner@bobs.example").await.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(control.members(acme.tenant.tenant_id).await.unwrap().len(), 1);
+    assert_eq!(control.members(acme.tenant.tenant_id, None, 100).await.unwrap().len(), 1);
     let mut owner = app.browser();
     owner.sign_in("owner@acme.example").await.location();
     let log = owner.get("/d/acme/audit?action=member.left").await;

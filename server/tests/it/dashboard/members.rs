@@ -80,7 +80,7 @@ async fn an_owner_hands_the_ownership_over() {
     let mut owner = app.browser();
     owner.sign_in(&acme.owner.email).await.location();
     owner.submit(MEMBERS, &transfer, &[]).await.location();
-    let roles: Vec<_> = app.state().control.members(acme.tenant.tenant_id).await.unwrap();
+    let roles: Vec<_> = app.state().control.members(acme.tenant.tenant_id, None, 100).await.unwrap();
     let roles: Vec<_> = roles.iter().map(|member| (member.email.as_str(), member.role)).collect();
     assert_eq!(roles[0], ("owner@bobs.example", Role::Owner));
     assert!(roles.contains(&("owner@acme.example", Role::Admin)), "{roles:?}");
@@ -168,7 +168,7 @@ async fn a_tenant_keeps_an_owner_and_only_owners_touch_owners() {
 
     control.change_role(&by_owner, bob, Role::Owner).await.unwrap();
     control.remove_member(&by_owner, ada).await.unwrap();
-    assert_eq!(control.members(acme.tenant.tenant_id).await.unwrap().len(), 1);
+    assert_eq!(control.members(acme.tenant.tenant_id, None, 100).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn two_owners_who_remove_each_other_at_once_leave_one() {
         control.remove_member(&eve, acme.owner.account_id),
     );
     assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
-    assert_eq!(control.members(acme.tenant.tenant_id).await.unwrap().len(), 1);
+    assert_eq!(control.members(acme.tenant.tenant_id, None, 100).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
