@@ -38,48 +38,53 @@ impl AppsWithLedgers {
     }
 }
 
-/// `$1`: what is older goes; `$2`: so many stay; `$3`: at most so many go at once.
-const PRUNE_CONFLICTS: &str = "with due as (
-        select c.scope_id, c.conflict_id
-        from {schema}._sync_conflict c
-        where (c.first_at, c.conflict_id) <= (
-            select k.first_at, k.conflict_id
-            from {schema}._sync_conflict k
-            order by k.first_at desc, k.conflict_id desc
-            offset $2
-            limit 1
-        ) or c.first_at < $1
-        order by c.first_at, c.conflict_id
-        limit $3
-    ),
-    gone as (
-        delete from {schema}._sync_conflict c
-        using due d
-        where c.scope_id = d.scope_id and c.conflict_id = d.conflict_id
-        returning 1
-    )
-    select count(*) from gone";
+/// `$1`: what is older goes; `$2`: so many stay; `$3`: at most so many go at once. `$id` identifies an entry within its
+/// scope, `$at` is the time by which the ledger is in order.
+macro_rules! prune {
+    ($ledger:literal, $id:literal, $at:literal) => {
+        concat!(
+            "with entry as not materialized (
+                select l.scope_id, l.",
+            $id,
+            " as id, l.",
+            $at,
+            " as at
+                from {schema}.",
+            $ledger,
+            " l
+            ),
+            due as (
+                select e.scope_id, e.id
+                from entry e
+                where (e.at, e.id) <= (
+                    select k.at, k.id
+                    from entry k
+                    order by k.at desc, k.id desc
+                    offset $2
+                    limit 1
+                ) or e.at < $1
+                order by e.at, e.id
+                limit $3
+            ),
+            gone as (
+                delete from {schema}.",
+            $ledger,
+            " l
+                using due d
+                where l.scope_id = d.scope_id and l.",
+            $id,
+            " = d.id
+                returning 1
+            )
+            select count(*) from gone"
+        )
+    };
+}
 
-const PRUNE_REJECTED: &str = "with due as (
-        select w.scope_id, w.rejected_id
-        from {schema}._sync_rejected_write w
-        where (w.last_at, w.rejected_id) <= (
-            select k.last_at, k.rejected_id
-            from {schema}._sync_rejected_write k
-            order by k.last_at desc, k.rejected_id desc
-            offset $2
-            limit 1
-        ) or w.last_at < $1
-        order by w.last_at, w.rejected_id
-        limit $3
-    ),
-    gone as (
-        delete from {schema}._sync_rejected_write w
-        using due d
-        where w.scope_id = d.scope_id and w.rejected_id = d.rejected_id
-        returning 1
-    )
-    select count(*) from gone";
+const PRUNE: [&str; 2] = [
+    prune!("_sync_conflict", "conflict_id", "first_at"),
+    prune!("_sync_rejected_write", "rejected_id", "last_at"),
+];
 
 impl Engine {
     /// Remove from the ledgers what is too old or too much. Answers how many entries.
@@ -90,7 +95,7 @@ impl Engine {
         let old = self.clock.now() - KEPT_FOR;
         let (mut removed, mut failure) = (0, None);
         for schema in self.apps_with_ledgers.take().into_values() {
-            for sql in [PRUNE_CONFLICTS, PRUNE_REJECTED] {
+            for sql in PRUNE {
                 match self.prune_ledger(&schema, sql, old).await {
                     Ok(count) => removed += count,
                     Err(error) => failure = failure.or(Some(error)),

@@ -19,9 +19,9 @@ use super::{
 use crate::{ids::RejectedWriteId, ops::database::in_schema};
 
 /// Bytes of rows that are kept of one failure.
-const MAX_ROWS_BYTES: usize = 64 * 1024;
+pub const KEPT_ROW_BYTES: usize = 64 * 1024;
 /// Distinct failures that are kept of one scope; the oldest make room.
-const MAX_PER_SCOPE: i64 = 200;
+pub const KEPT_PER_SCOPE: i64 = 200;
 
 /// A failure as the inbox keeps it.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ impl RefusedRows {
                 refused.first_key = key_of(row);
             }
             refused.count += 1;
-            if refused.text.len() + row.len() < MAX_ROWS_BYTES {
+            if refused.text.len() + row.len() < KEPT_ROW_BYTES {
                 if refused.text.len() > 1 {
                     refused.text.push(',');
                 }
@@ -215,7 +215,7 @@ impl Engine {
             .await?;
         sqlx::query(in_schema(&caller.app.schema, MAKE_ROOM))
             .bind(&caller.scope)
-            .bind(MAX_PER_SCOPE)
+            .bind(KEPT_PER_SCOPE)
             .execute(&mut *tx)
             .await?;
         tx.commit().await

@@ -17,8 +17,21 @@ pub struct RejectedWritesPage {
     pub shell: Shell,
     pub filter: RejectedWriteFilter,
     pub rows: RejectedWriteRows,
+    pub kept: KeptWrites,
     /// The list does not begin at the latest failure.
     pub is_continued: bool,
+}
+
+/// How much of the inbox is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct KeptWrites {
+    /// Since the last try.
+    pub days: i64,
+    /// The latest of the app, and of each user.
+    pub of_app: i64,
+    pub of_user: i64,
+    /// Of the rows of each.
+    pub row_bytes: i64,
 }
 
 /// Which failures are shown.
@@ -96,6 +109,8 @@ pub struct RejectedWritePage {
     pub facts: RejectedWriteFacts,
     /// The refused rows, as many as were kept.
     pub rows: Vec<RefusedRow>,
+    /// So many bytes of rows are kept.
+    pub row_bytes: i64,
     /// What to do about it.
     pub advice: String,
     /// The rows on the server that it has run into, where they can be told; a few of many.

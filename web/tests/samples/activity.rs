@@ -414,6 +414,7 @@ fn rejected_writes() -> Vec<Sample> {
         rows: RejectedWriteRows { shell: app_shell(), writes, next: None },
         shell: app_shell().at(Area::RejectedWrites),
         filter: RejectedWriteFilter::default(),
+        kept: KeptWrites { days: 90, of_app: 20_000, of_user: 200, row_bytes: 65_536 },
         is_continued: false,
     };
     let page = |shell: Shell, write, rows: Vec<RefusedRow>| RejectedWritePage {
@@ -447,6 +448,7 @@ fn rejected_writes() -> Vec<Sample> {
             },
         ],
         rows,
+        row_bytes: 65_536,
         advice: "Change or delete the row that is in the way, or let the user change theirs.".into(),
     };
     let refused = |op, values: &[(&str, Value)]| RefusedRow {

@@ -10,7 +10,7 @@ use serde_json::json;
 use syncline_web::{
     links::with_query,
     pages::rejected_writes::{
-        Obstacle, RefusedRow as ShownRow, RejectedWriteFacts, RejectedWriteFilter as ShownFilter,
+        KeptWrites, Obstacle, RefusedRow as ShownRow, RejectedWriteFacts, RejectedWriteFilter as ShownFilter,
         RejectedWritePage, RejectedWriteRow, RejectedWriteRows, RejectedWritesPage, WriteState,
     },
     shell::{Area, Notice},
@@ -40,7 +40,9 @@ use crate::{
     sync::{
         Engine,
         device::list::Page,
+        ledger_bounds::{KEPT_FOR, KEPT_PER_APP},
         rejected_write::{
+            KEPT_PER_SCOPE, KEPT_ROW_BYTES,
             in_the_way::InTheWay,
             inbox::{
                 RefusedRow, RejectedWrite, RejectedWriteCursor, RejectedWriteFilter, RejectedWriteState,
@@ -100,7 +102,13 @@ pub async fn list(
         return show(&rows);
     }
     let filter = ShownFilter { state: query.state, scope: query.scope };
-    show(&RejectedWritesPage { shell, filter, rows, is_continued: after.is_some() })
+    let kept = KeptWrites {
+        days: KEPT_FOR.whole_days(),
+        of_app: KEPT_PER_APP,
+        of_user: KEPT_PER_SCOPE,
+        row_bytes: KEPT_ROW_BYTES as i64,
+    };
+    show(&RejectedWritesPage { shell, filter, rows, kept, is_continued: after.is_some() })
 }
 
 /// What the query asks for; None when nothing can match it.
@@ -146,6 +154,7 @@ pub async fn detail(
         advice: advice(write, !in_the_way.is_empty()).to_owned(),
         in_the_way: in_the_way.into_iter().map(obstacle).collect(),
         rows: detail.rows.into_iter().map(refused_row).collect(),
+        row_bytes: KEPT_ROW_BYTES as i64,
         write: row(detail.write),
     })
 }
