@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     Engine,
     conflict::ledger::{Conflict, ConflictFilter},
-    device::list::Device,
+    device::{list::Device, search::DeviceFilter},
     history::AppCounts,
     rejected_write::inbox::{RejectedWrite, RejectedWriteFilter, RejectedWriteState},
     rollup::Step,
@@ -126,7 +126,7 @@ impl Engine {
         let counts = self.counts(app).await?;
         let newcomer = match counts.last_commit_at {
             Some(_) => None,
-            None => self.devices(app, None, None, 1).await?.items.pop(),
+            None => self.find_devices(app, &DeviceFilter::default(), None, 1).await?.items.pop(),
         };
         let open = RejectedWriteFilter { state: Some(RejectedWriteState::Open), ..Default::default() };
         Ok(AppFigures {

@@ -42,9 +42,10 @@ use crate::{
     sync::{
         Engine,
         device::{
-            list::{Device, DeviceDetail, DeviceEvent as Event, Page},
+            detail::{DeviceDetail, DeviceEvent as Event},
+            list::{Device, Page, TroubleCounts},
             retire::RetireOutcome,
-            search::{DeviceFilter, FoundAt, TroubleCounts},
+            search::{DeviceFilter, FoundAt},
             verdict::VerdictKind,
         },
     },

@@ -33,7 +33,11 @@ use crate::{
         page_error::PageError,
     },
     ids::ScopeId,
-    sync::{Engine, device::list::Page, history::Scope},
+    sync::{
+        Engine,
+        device::{list::Page, search::DeviceFilter},
+        history::Scope,
+    },
     tables::sizes,
 };
 
@@ -85,7 +89,8 @@ pub async fn detail(
 async fn user_page(viewer: &AppViewer, server: &Syncline, scope: &ScopeId) -> Result<UserPage, PageError> {
     let (engine, apps, catalog) = (&server.engine, &server.databases.apps, &viewer.live().catalog);
     let found = engine.scope(catalog, scope).await?.ok_or(PageError::NotFound)?;
-    let devices = engine.devices(catalog, Some(scope), None, UserPage::DEVICES).await?;
+    let of_scope = DeviceFilter { scope: Some(scope), ..DeviceFilter::default() };
+    let devices = engine.find_devices(catalog, &of_scope, None, UserPage::DEVICES).await?;
     let bundles = engine.bundles(catalog, scope, None, UserPage::BUNDLES).await?;
     let tables = sizes::tables(apps, catalog, scope).await?;
     let history = sizes::history(apps, catalog, scope).await?.ok_or(PageError::NotFound)?;

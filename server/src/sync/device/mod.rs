@@ -1,9 +1,11 @@
 //! What the server knows of devices: gathered beside their requests, judged in one sentence, listed for people.
 
+pub mod detail;
 pub mod facts;
 mod flush;
 pub mod list;
 pub mod retire;
+mod row;
 pub mod search;
 pub(in crate::sync) mod streams;
 pub mod turned_away;

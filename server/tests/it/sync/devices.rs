@@ -3,7 +3,7 @@
 use serde_json::json;
 use syncline::{
     ids::{ScopeId, SourceId},
-    sync::device::{list::DeviceDetail, verdict::VerdictKind},
+    sync::device::{detail::DeviceDetail, search::DeviceFilter, verdict::VerdictKind},
 };
 
 use crate::support::sync_app::{SyncApp, insert};
@@ -49,8 +49,9 @@ async fn a_devices_requests_are_noted_and_judged() {
 
     one.rotate("d9").await.ok();
     assert_eq!(device(&app, "d1").await.unwrap().device.verdict.kind, VerdictKind::Retired);
-    let list = app.state.engine.devices(&app.catalog().await, None, None, 1).await.unwrap();
-    let rest = app.state.engine.devices(&app.catalog().await, None, list.next.as_ref(), 5).await.unwrap();
+    let (engine, catalog, all) = (&app.state.engine, app.catalog().await, DeviceFilter::default());
+    let list = engine.find_devices(&catalog, &all, None, 1).await.unwrap();
+    let rest = engine.find_devices(&catalog, &all, list.next, 5).await.unwrap();
     assert_eq!((list.items.len(), rest.items.len(), rest.next), (1, 1, None));
 }
 
