@@ -75,6 +75,18 @@ pub fn grouped(digits: &str) -> String {
     text
 }
 
+/// A count that ended one beyond `most`, if it got that far: `10 000+`.
+#[filter_fn]
+pub fn up_to(number: &i64, _: &dyn Values, most: &i64) -> askama::Result<String> {
+    Ok(capped(*number, *most))
+}
+
+/// As the filter [`up_to`], for sentences.
+pub fn capped(number: i64, most: i64) -> String {
+    let more = if number > most { "+" } else { "" };
+    format!("{}{more}", grouped(&number.min(most).to_string()))
+}
+
 /// A number of bytes: `812 B`, `4.2 KiB`, `1.0 GiB`.
 #[filter_fn]
 pub fn bytes(number: &i64, _: &dyn Values) -> askama::Result<String> {

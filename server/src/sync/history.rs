@@ -16,14 +16,15 @@ use crate::{
     tables::catalog::AppCatalog,
 };
 
-/// What an app holds, in numbers.
+/// What an app holds, in numbers. Each is counted up to [`AppCounts::COUNTED`] and one more, which stands for any number
+/// beyond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct AppCounts {
     pub scopes: i64,
     pub devices: i64,
     /// Devices that called within the last 24 hours.
     pub active_devices: i64,
-    /// Of those that called within a week, the ones whose last request of some kind was refused.
+    /// Those whose last request of some kind was refused, and that within a week.
     pub refused_devices: i64,
     /// Devices that have not called for a week.
     pub silent_devices: i64,
@@ -45,8 +46,17 @@ pub struct Scope {
     pub last_commit_at: Option<OffsetDateTime>,
     /// When everything of it was erased.
     pub erased_at: Option<OffsetDateTime>,
+    /// Both are counted up to [`Scope::COUNTED`] and one more, which stands for any number beyond.
     pub device_count: i64,
     pub open_conflicts: i64,
+}
+
+impl AppCounts {
+    pub const COUNTED: i64 = 10_000;
+}
+
+impl Scope {
+    pub const COUNTED: i64 = 1_000;
 }
 
 /// A bundle without its rows.
@@ -95,28 +105,64 @@ pub enum Cell {
 macro_rules! scope_columns {
     () => {
         "s.scope_id, s.state, s.bundle_seq, s.floor_seq, s.created_at, s.last_commit_at, s.erased_at,
-        (select count(*) from {schema}._sync_device d where d.scope_id = s.scope_id) as device_count,
         (
-            select count(*) from {schema}._sync_conflict c where c.scope_id = s.scope_id and c.outcome is null
+            select count(*)
+            from (select from {schema}._sync_device d where d.scope_id = s.scope_id limit 1001) d
+        ) as device_count,
+        (
+            select count(*)
+            from (
+                select from {schema}._sync_conflict c where c.scope_id = s.scope_id and c.outcome is null limit 1001
+            ) c
         ) as open_conflicts"
     };
 }
 
-/// Each count reads an index. Those that are silent are most of the devices of an old app, so the others are counted.
+/// Each count reads the beginning of an index. `$1` is a day ago, `$2` the time since when a device has to have called not
+/// to be silent, `$3` where counting ends.
 const COUNTS: &str = "select
-    (select count(*) from {schema}._sync_scope) as scopes,
-    d.devices, d.active_devices, d.devices - d.devices_of_week as silent_devices,
+    (select count(*) from (select from {schema}._sync_scope s order by s.scope_id limit $3) s) as scopes,
+    (select count(*) from (select from {schema}._sync_device d order by d.last_seen_at desc limit $3) d) as devices,
     (
-        select count(*) from {schema}._sync_device d where d.last_error_at is not null and d.last_seen_at > $2
+        select count(*)
+        from (
+            select from {schema}._sync_device d where d.last_seen_at > $1 order by d.last_seen_at desc limit $3
+        ) d
+    ) as active_devices,
+    (
+        select count(*)
+        from (select from {schema}._sync_device d where d.last_seen_at <= $2 order by d.last_seen_at limit $3) d
+    ) as silent_devices,
+    (
+        select count(*)
+        from (
+            select from {schema}._sync_device d
+            where d.last_error_at > $2
+            order by d.last_error_at desc
+            limit $3
+        ) d
     ) as refused_devices,
-    (select count(*) from {schema}._sync_conflict c where c.outcome is null) as open_conflicts,
-    (select count(*) from {schema}._sync_rejected_write w where w.state = 'open') as open_rejected_writes,
-    (select max(s.last_commit_at) from {schema}._sync_scope s) as last_commit_at
-    from (
-        select (select count(*) from {schema}._sync_device) as devices,
-            (select count(*) from {schema}._sync_device d where d.last_seen_at > $1) as active_devices,
-            (select count(*) from {schema}._sync_device d where d.last_seen_at > $2) as devices_of_week
-    ) d";
+    (
+        select count(*)
+        from (
+            select from {schema}._sync_conflict c
+            where c.outcome is null
+            order by c.scope_id, c.source_id
+            limit $3
+        ) c
+    ) as open_conflicts,
+    (
+        select count(*)
+        from (
+            select from {schema}._sync_rejected_write w
+            where w.state = 'open'
+            order by w.last_at desc, w.rejected_id desc
+            limit $3
+        ) w
+    ) as open_rejected_writes,
+    (
+        select b.committed_at from {schema}._sync_bundle b order by b.committed_at desc limit 1
+    ) as last_commit_at";
 
 const SCOPES: &str = concat!(
     "select ",
@@ -170,7 +216,8 @@ impl Engine {
         let now = self.clock.now();
         let query = sqlx::query_as(in_schema(&app.schema, COUNTS))
             .bind(now - time::Duration::days(1))
-            .bind(now - SILENT_AFTER);
+            .bind(now - SILENT_AFTER)
+            .bind(AppCounts::COUNTED + 1);
         self.apps.one(&app.schema, query).await
     }
 

@@ -17,6 +17,10 @@ use crate::{ids::ScopeId, ops::database::AppPool};
 
 /// How long the rows of one page may be looked for: longer, and nobody waits for them.
 pub const PAGE_PATIENCE: Duration = Duration::from_secs(3);
+/// How long is waited for an index to find the rows of a search, before they are looked for one after the other.
+const QUICK: Duration = Duration::from_millis(30);
+/// Rows that a search looks at for one page. It then says where to go on.
+pub const LOOKED_AT: i64 = 10_000;
 /// How long the rows of one part of a file may be looked for.
 const FILE_PATIENCE: Duration = Duration::from_secs(60);
 /// Rows, and bytes of them, that are held at once while a file is written.
@@ -48,6 +52,20 @@ pub struct RowPage {
     pub has_previous: bool,
     /// There are rows behind the last.
     pub has_next: bool,
+    /// The search has looked at [`LOOKED_AT`] rows, the last of them this one: there may be more further on, in the
+    /// direction of the search.
+    pub looked_until: Option<RowCursor>,
+}
+
+/// A row that a search has looked at.
+#[derive(Debug, sqlx::FromRow)]
+struct LookedAt {
+    #[sqlx(flatten)]
+    row: BrowsedRow,
+    #[sqlx(rename = "_sync_place")]
+    place: i64,
+    #[sqlx(rename = "_sync_found")]
+    is_found: bool,
 }
 
 /// A row as a file has it.
@@ -85,6 +103,9 @@ impl From<sqlx::Error> for BrowseError {
 }
 
 /// A page of at most `limit` rows.
+///
+/// What a search costs is bounded: indexes lead with the scope, so one may find what is looked for in a scope; whatever
+/// is not found so is looked for in order of scope and key, among so many rows.
 pub async fn page(
     apps: &AppPool,
     app: &AppCatalog,
@@ -103,15 +124,21 @@ pub async fn page(
     };
     let backwards = cursor.is_some() && matches!(place, Place::Before(_));
     let selection = Selection::new(table, wanted, cursor, backwards);
-    let sql = inspect::rows_sql(app, table, &selection.conditions, &selection.tail);
-    let mut query = sqlx::query_as(AssertSqlSafe(sql)).persistent(false).bind(limit + 1);
-    for text in &selection.texts {
-        query = query.bind(*text);
+    let is_search = !wanted.filters.is_empty();
+    let quick = if is_search { QUICK.min(patience) } else { patience };
+    let mut found = None;
+    if !is_search || wanted.scope.is_some() {
+        let sql = inspect::rows_sql(app, table, &selection.all_conditions(), &selection.tail);
+        found = match selection.read(apps, app, sql, (limit, quick)).await {
+            Err(BrowseError::TooSlow) if is_search => None,
+            outcome => Some((outcome?, None)),
+        };
     }
-    let mut tx = apps.begin_reading(&app.schema, patience).await?;
-    let mut rows: Vec<BrowsedRow> = query.fetch_all(&mut *tx).await?;
-    tx.commit().await?;
-    let more = rows.len() as i64 > limit;
+    let (mut rows, looked_until) = match found {
+        Some(found) => found,
+        None => search(apps, app, table, &selection, (limit, patience)).await?,
+    };
+    let more = rows.len() as i64 > limit || looked_until.is_some();
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     if backwards {
         rows.reverse();
@@ -120,7 +147,43 @@ pub async fn page(
         rows,
         has_previous: if backwards { more } else { cursor.is_some() },
         has_next: backwards || more,
+        looked_until,
     })
+}
+
+/// One row more than `limit`, if there are so many among those that are looked at; otherwise the last that was looked at,
+/// if there are more.
+async fn search(
+    apps: &AppPool,
+    app: &AppCatalog,
+    table: &CatalogTable,
+    selection: &Selection<'_>,
+    (limit, patience): (i64, Duration),
+) -> Result<(Vec<BrowsedRow>, Option<RowCursor>), BrowseError> {
+    let rows = format!(
+        "select r.* \
+         from ( \
+             select r.*, ({filters}) is true as _sync_found \
+             from ( \
+                 select r.*, row_number() over () as _sync_place \
+                 from (select r.* from {schema}.{name} r{condition} {order} limit {LOOKED_AT}) r \
+             ) r \
+         ) r \
+         where r._sync_found or r._sync_place = {LOOKED_AT} \
+         limit $1",
+        filters = selection.filters.join(" and "),
+        schema = app.schema,
+        name = table.name().quoted(),
+        condition = inspect::where_clause(&selection.conditions),
+        order = selection.order,
+    );
+    let sql = inspect::rows_of_sql(app, table, &rows, &["_sync_place", "_sync_found"]);
+    let looked_at: Vec<LookedAt> = selection.read(apps, app, sql, (limit, patience)).await?;
+    let last = looked_at.last().filter(|last| last.place == LOOKED_AT);
+    let until = last.map(|last| RowCursor { scope: last.row.scope.clone(), key: last.row.key.clone() });
+    let rows: Vec<_> = looked_at.into_iter().filter(|row| row.is_found).map(|row| row.row).collect();
+    let until = until.filter(|_| rows.len() as i64 <= limit);
+    Ok((rows, until))
 }
 
 /// The rows behind `after` for a file: as many as may be held at once, none at the end.
@@ -161,7 +224,7 @@ fn file_sql(app: &AppCatalog, table: &CatalogTable, selection: &Selection<'_>) -
         payload = app.payload_sql(table, "r"),
         schema = app.schema,
         name = table.name().quoted(),
-        condition = inspect::where_clause(&selection.conditions),
+        condition = inspect::where_clause(&selection.all_conditions()),
         tail = selection.tail,
         no = table.table_no(),
     )
@@ -169,7 +232,11 @@ fn file_sql(app: &AppCatalog, table: &CatalogTable, selection: &Selection<'_>) -
 
 /// The parts of a statement that say which rows. `$1` is the limit, `texts` are bound from `$2` on.
 struct Selection<'a> {
+    /// Of scope and place.
     conditions: Vec<String>,
+    filters: Vec<String>,
+    order: String,
+    /// The order and the limit.
     tail: String,
     texts: Vec<&'a str>,
 }
@@ -179,8 +246,10 @@ impl<'a> Selection<'a> {
         let key = format!("r.{}", table.key().column.quoted());
         let key_type = inspect::key_cast(table);
         let (beyond, order) = if backwards { ("<", " desc") } else { (">", "") };
-        let tail = format!("order by r.{SCOPE_COLUMN}{order}, {key}{order} limit $1");
-        let mut selection = Self { conditions: Vec::new(), tail, texts: Vec::new() };
+        let order = format!("order by r.{SCOPE_COLUMN}{order}, {key}{order}");
+        let tail = format!("{order} limit $1");
+        let (conditions, filters) = (Vec::new(), Vec::new());
+        let mut selection = Self { conditions, filters, order, tail, texts: Vec::new() };
         if let Some(scope) = wanted.scope {
             let parameter = selection.bind(scope.as_str());
             selection.conditions.push(format!("r.{SCOPE_COLUMN} = ${parameter}"));
@@ -202,9 +271,34 @@ impl<'a> Selection<'a> {
                 Some(value) => selection.bind(value),
                 None => 0,
             };
-            selection.conditions.push(filter.sql(parameter));
+            selection.filters.push(filter.sql(parameter));
         }
         selection
+    }
+
+    fn all_conditions(&self) -> Vec<String> {
+        self.conditions.iter().chain(&self.filters).cloned().collect()
+    }
+
+    /// The rows of a statement that has these parts in it: at most one more than the limit, within the time.
+    async fn read<R>(
+        &self,
+        apps: &AppPool,
+        app: &AppCatalog,
+        sql: String,
+        (limit, patience): (i64, Duration),
+    ) -> Result<Vec<R>, BrowseError>
+    where
+        R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
+    {
+        let mut query = sqlx::query_as(AssertSqlSafe(sql)).persistent(false).bind(limit + 1);
+        for text in &self.texts {
+            query = query.bind(*text);
+        }
+        let mut tx = apps.begin_reading(&app.schema, patience).await?;
+        let rows = query.fetch_all(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(rows)
     }
 
     /// Answers the parameter's number.

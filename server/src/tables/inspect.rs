@@ -23,7 +23,7 @@ pub struct RowCount {
 }
 
 /// Rows of one table are counted up to this number.
-pub const COUNTED_ROWS: i64 = 20_000;
+pub const COUNTED_ROWS: i64 = 10_000;
 
 /// A row is shown with its payload up to this many bytes.
 pub const SHOWN_PAYLOAD_BYTES: i64 = 64 * 1024;
@@ -138,13 +138,21 @@ pub async fn row(
 
 pub(super) fn rows_sql(app: &AppCatalog, table: &CatalogTable, conditions: &[String], tail: &str) -> String {
     let condition = where_clause(conditions);
+    let name = table.name().quoted();
+    rows_of_sql(app, table, &format!("select r.* from {}.{name} r{condition} {tail}", app.schema), &[])
+}
+
+/// The rows of the table that `rows` selects, as [`BrowsedRow`] has them; `more` are columns that `rows` has beside the
+/// table's.
+pub(super) fn rows_of_sql(app: &AppCatalog, table: &CatalogTable, rows: &str, more: &[&str]) -> String {
+    let more_of = |alias: &str| more.iter().map(|column| format!(", {alias}.{column}")).collect::<String>();
     format!(
         "select n.scope, n.key, v.row_version, \
              case when octet_length(n.payload) <= {SHOWN_PAYLOAD_BYTES} then n.payload end as payload, \
-             octet_length(n.payload) as payload_bytes \
+             octet_length(n.payload) as payload_bytes{found} \
          from ( \
-             select {scope} as scope, {key} as key, {payload} as payload, row_number() over () as position \
-             from (select r.* from {schema}.{name} r{condition} {tail}) r \
+             select {scope} as scope, {key} as key, {payload} as payload, row_number() over () as position{selected} \
+             from ({rows}) r \
          ) n \
          left join {schema}._sync_row v on v.scope_id = n.scope and v.table_no = {no} and v.key = n.key \
          order by n.position",
@@ -152,8 +160,9 @@ pub(super) fn rows_sql(app: &AppCatalog, table: &CatalogTable, conditions: &[Str
         key = payload_sql::key_expression("r", table.key()),
         payload = app.payload_sql(table, "r"),
         schema = app.schema,
-        name = table.name().quoted(),
         no = table.table_no(),
+        found = more_of("n"),
+        selected = more_of("r"),
     )
 }
 

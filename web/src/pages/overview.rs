@@ -29,6 +29,8 @@ pub struct Figures {
     pub shell: Shell,
     pub setup: Setup,
     pub status: Status,
+    /// Users, devices, conflicts and refused writes were counted up to this number and one more.
+    pub counted: i64,
     pub users: i64,
     pub devices: Devices,
     pub tables: i64,
@@ -50,7 +52,7 @@ pub struct Devices {
     pub all: i64,
     /// Within a day.
     pub today: i64,
-    /// Whose last request of some kind was refused, among those that called within a week.
+    /// Whose last request of some kind was refused, within a week.
     pub refused: i64,
     /// For a week or longer.
     pub silent: i64,

@@ -178,6 +178,8 @@ pub struct RowGrid {
     pub first: Option<String>,
     pub previous: Option<String>,
     pub next: Option<String>,
+    /// A search has looked at so many rows and ended; there may be more further on.
+    pub looked_at: Option<i64>,
 }
 
 /// A column of the grid.

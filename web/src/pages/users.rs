@@ -44,6 +44,8 @@ pub struct UserRows {
 pub struct UserRow {
     pub scope: String,
     pub state: ScopeState,
+    /// Devices and conflicts were counted up to this number and one more.
+    pub counted: i64,
     pub devices: i64,
     /// The newest bundle; 0 before the first.
     pub bundle_seq: i64,

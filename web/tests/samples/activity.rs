@@ -15,6 +15,7 @@ pub fn samples() -> Vec<Sample> {
 fn user(scope: &str, state: ScopeState, many: i64) -> UserRow {
     UserRow {
         scope: scope.into(),
+        counted: 1_000,
         state,
         devices: many,
         bundle_seq: many * 140,

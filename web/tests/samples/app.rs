@@ -160,6 +160,7 @@ fn grid(shell: Shell, shape: &TableShape, rows: Vec<GridRow>) -> RowGrid {
         first: None,
         previous: None,
         next: Some("?after=x".into()),
+        looked_at: None,
     }
 }
 

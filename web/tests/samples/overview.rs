@@ -87,6 +87,7 @@ fn figures(shell: Shell, setup: Setup, many: i64) -> Figures {
     };
     let troubled = |source, scope| activity::device(source, scope, activity::rejected(), Some(3));
     Figures {
+        counted: 10_000,
         shell: shell.at(Area::Overview),
         setup,
         status: Status {
@@ -134,6 +135,7 @@ fn figures(shell: Shell, setup: Setup, many: i64) -> Figures {
 /// Before any device has called.
 fn nothing(setup: Setup) -> Figures {
     Figures {
+        counted: 10_000,
         users: 0,
         devices: Devices::default(),
         tables: 0,

@@ -37,9 +37,9 @@ use crate::{
     ops::database::Databases,
     sync::history::Cell,
     tables::{
-        browse::{self, BrowseError, PAGE_PATIENCE, RowPage, Wanted},
+        browse::{self, BrowseError, LOOKED_AT, PAGE_PATIENCE, RowPage, Wanted},
         catalog::CatalogTable,
-        inspect::{self, BrowsedRow, RowCount},
+        inspect::{self, BrowsedRow, RowCount, RowCursor},
         size::{self, TableSize},
         spec::{ColumnSpec, KeyKind},
     },
@@ -144,7 +144,17 @@ fn problem(error: BrowseError, reading: &Reading) -> Result<String, PageError> {
 
 fn grid(shell: &Shell, table: &CatalogTable, query: &RowsQuery, page: RowPage) -> Result<RowGrid, PageError> {
     let address = shell.links().table(table.name().as_str());
-    let to = |name, row: Option<&BrowsedRow>| row.map(|row| query.address(&address, Some((name, row))));
+    let is_backwards = page.looked_until.is_some() && query.is_backwards();
+    let cursor = |row: &BrowsedRow| RowCursor { scope: row.scope.clone(), key: row.key.clone() };
+    let ends = [page.rows.first(), page.rows.last()].map(|row| row.map(cursor));
+    let looked_at = page.looked_until.is_some().then_some(LOOKED_AT);
+    let [before, after] = match (page.looked_until, ends) {
+        (Some(until), [_, last]) if is_backwards => [Some(until), last],
+        (Some(until), [first, _]) => [first, Some(until)],
+        (None, ends) => ends,
+    };
+    let to =
+        |name, place: Option<RowCursor>| place.map(|place| query.address(&address, Some((name, &place))));
     let grid_column = |column: &ColumnSpec| GridColumn { name: column.name.to_string(), ty: column.ty.sql() };
     let is_key = |column: &ColumnSpec| column.name == table.key().column;
     Ok(RowGrid {
@@ -153,8 +163,9 @@ fn grid(shell: &Shell, table: &CatalogTable, query: &RowsQuery, page: RowPage) -
         key: GridColumn { name: table.key().column.to_string(), ty: key_kind(table).to_owned() },
         columns: table.columns().iter().filter(|column| !is_key(column)).map(grid_column).collect(),
         first: page.has_previous.then(|| query.address(&address, None)),
-        previous: to("before", page.rows.first().filter(|_| page.has_previous)),
-        next: to("after", page.rows.last().filter(|_| page.has_next)),
+        previous: to("before", before.filter(|_| page.has_previous)),
+        next: to("after", after.filter(|_| page.has_next)),
+        looked_at,
         rows: page.rows.into_iter().map(|row| grid_row(table, row)).collect::<Result<_, _>>()?,
     })
 }

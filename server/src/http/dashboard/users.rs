@@ -142,6 +142,7 @@ fn row(scope: Scope) -> UserRow {
             _ => ScopeState::Uninitialized,
         },
         scope: scope.scope_id,
+        counted: Scope::COUNTED,
         devices: scope.device_count,
         bundle_seq: scope.bundle_seq.0,
         open_conflicts: scope.open_conflicts,

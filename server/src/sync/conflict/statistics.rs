@@ -22,7 +22,7 @@ pub struct ConflictCount {
 }
 
 /// A table where conflicts happen.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HotTable {
     pub table_name: String,
     pub conflicts: i64,
@@ -31,9 +31,8 @@ pub struct HotTable {
 }
 
 /// A row that has been in conflict more than once.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HotRow {
-    #[sqlx(rename = "scope_id")]
     pub scope: String,
     pub table_name: String,
     pub key: String,
@@ -66,29 +65,52 @@ const COUNTS: &str = concat!(
     order by 1"
 );
 
-const TABLES: &str = concat!(
-    "select t.table_name, count(*) as conflicts, count(distinct (c.scope_id, c.key)) as rows
-    from {schema}._sync_conflict c
-    join {schema}._sync_table t on t.table_no = c.table_no
-    where ",
+/// Rows first, then tables, which have no scope. The conflicts are read once, and added up a row before they are a table.
+const HOT: &str = concat!(
+    "with per_row as materialized (
+        select c.table_no, c.scope_id, c.key, count(*) as conflicts, sum(c.attempts)::bigint as attempts,
+            max(c.last_at) as last_at
+        from {schema}._sync_conflict c
+        where ",
     conflict_filter!(),
-    " group by t.table_name
-    order by conflicts desc, t.table_name
-    limit $8"
+    " group by c.table_no, c.scope_id, c.key
+    ),
+    hot_row as (
+        select p.*
+        from per_row p
+        where p.conflicts > 1 or p.attempts > 1
+        order by p.conflicts desc, p.attempts desc, p.last_at desc
+        limit $8
+    ),
+    hot_table as (
+        select p.table_no, sum(p.conflicts)::bigint as conflicts, count(*) as rows
+        from per_row p
+        group by p.table_no
+    )
+    select r.scope_id, t.table_name, r.key, r.conflicts, r.attempts, r.last_at, null::bigint as rows
+    from hot_row r
+    join {schema}._sync_table t on t.table_no = r.table_no
+    union all
+    (
+        select null, t.table_name, null, h.conflicts, null, null, h.rows
+        from hot_table h
+        join {schema}._sync_table t on t.table_no = h.table_no
+        order by h.conflicts desc, t.table_name
+        limit $8
+    )"
 );
 
-const ROWS: &str = concat!(
-    "select c.scope_id, t.table_name, c.key, count(*) as conflicts, sum(c.attempts)::bigint as attempts,
-        max(c.last_at) as last_at
-    from {schema}._sync_conflict c
-    join {schema}._sync_table t on t.table_no = c.table_no
-    where ",
-    conflict_filter!(),
-    " group by c.scope_id, t.table_name, c.key
-    having count(*) > 1 or sum(c.attempts) > 1
-    order by conflicts desc, attempts desc, last_at desc
-    limit $8"
-);
+/// A row or a table of [`HOT`].
+#[derive(Debug, FromRow)]
+struct Hot {
+    scope_id: Option<String>,
+    table_name: String,
+    key: Option<String>,
+    conflicts: i64,
+    attempts: Option<i64>,
+    last_at: Option<OffsetDateTime>,
+    rows: Option<i64>,
+}
 
 impl Engine {
     /// The conflicts that the filter lets through in numbers, counted in stretches of `step` from `since` on.
@@ -102,10 +124,26 @@ impl Engine {
         let values = FilterValues::of(filter);
         let counts = values.bind(sqlx::query_as(in_schema(&app.schema, COUNTS))).bind(step).bind(since);
         let counts = self.apps.all(&app.schema, counts).await?;
-        let tables = values.bind(sqlx::query_as(in_schema(&app.schema, TABLES))).bind(HOTTEST);
-        let tables = self.apps.all(&app.schema, tables).await?;
-        let rows = values.bind(sqlx::query_as(in_schema(&app.schema, ROWS))).bind(HOTTEST);
-        let rows = self.apps.all(&app.schema, rows).await?;
-        Ok(ConflictStatistics { counts, tables, rows })
+        let hot = values.bind(sqlx::query_as(in_schema(&app.schema, HOT))).bind(HOTTEST);
+        let hot: Vec<Hot> = self.apps.all(&app.schema, hot).await?;
+        let mut found = ConflictStatistics { counts, ..ConflictStatistics::default() };
+        for hot in hot {
+            match (hot.scope_id, hot.key, hot.last_at) {
+                (Some(scope), Some(key), Some(last_at)) => found.rows.push(HotRow {
+                    scope,
+                    table_name: hot.table_name,
+                    key,
+                    conflicts: hot.conflicts,
+                    attempts: hot.attempts.unwrap_or(hot.conflicts),
+                    last_at,
+                }),
+                _ => found.tables.push(HotTable {
+                    table_name: hot.table_name,
+                    conflicts: hot.conflicts,
+                    rows: hot.rows.unwrap_or(0),
+                }),
+            }
+        }
+        Ok(found)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
-use time::{Duration, OffsetDateTime};
+use time::{OffsetDateTime, macros::datetime};
 
 use super::Bundle;
 use crate::{
@@ -12,12 +12,8 @@ use crate::{
     tables::catalog::AppCatalog,
 };
 
-/// How far back a page is looked for at first, and how much further each time that was not enough. The index on time
-/// is one of ranges (`migrations/app`), so a page costs what lies in the window and not in the whole history.
-const FIRST_WINDOW: Duration = Duration::seconds(10);
-const WINDOW_GROWTH: i32 = 12;
-/// After this window everything is looked at.
-const LAST_WINDOW: Duration = Duration::days(60);
+/// Later than any commit.
+const THE_END: OffsetDateTime = datetime!(9999-12-31 0:00 UTC);
 
 /// A bundle with the scope that it is in.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -40,10 +36,9 @@ const RECENT: &str = concat!(
     "select b.scope_id, ",
     bundle_columns!(),
     " from {schema}._sync_bundle b
-    where b.committed_at >= $1 and b.committed_at <= $2
-        and ($3::text is null or (b.committed_at, b.scope_id, b.bundle_seq) < ($2, $3, $4))
+    where b.committed_at <= $1 and (b.committed_at, b.scope_id, b.bundle_seq) < ($1, $2, $3)
     order by b.committed_at desc, b.scope_id desc, b.bundle_seq desc
-    limit $5"
+    limit $4"
 );
 
 const OF_SOURCE: &str = concat!(
@@ -63,27 +58,17 @@ impl Engine {
         after: Option<&RecentCursor>,
         limit: i64,
     ) -> Result<Page<RecentBundle, RecentCursor>, sqlx::Error> {
-        // A commit's time is taken before it commits, on another node's clock perhaps: look a little ahead.
-        let until = after.map_or(self.clock.now() + Duration::minutes(5), |cursor| cursor.committed_at);
-        let mut window = FIRST_WINDOW;
-        loop {
-            let from = if window > LAST_WINDOW { OffsetDateTime::UNIX_EPOCH } else { until - window };
-            let query = sqlx::query_as(in_schema(&app.schema, RECENT))
-                .bind(from)
-                .bind(until)
-                .bind(after.map(|cursor| cursor.scope.as_str()))
-                .bind(after.map(|cursor| cursor.seq))
-                .bind(limit + 1);
-            let bundles: Vec<RecentBundle> = self.apps.all(&app.schema, query).await?;
-            if bundles.len() as i64 > limit || from == OffsetDateTime::UNIX_EPOCH {
-                return Ok(Page::of(bundles, limit, |last: &RecentBundle| RecentCursor {
-                    committed_at: last.bundle.committed_at,
-                    scope: last.scope_id.clone(),
-                    seq: last.bundle.bundle_seq,
-                }));
-            }
-            window *= WINDOW_GROWTH;
-        }
+        let query = sqlx::query_as(in_schema(&app.schema, RECENT))
+            .bind(after.map_or(THE_END, |cursor| cursor.committed_at))
+            .bind(after.map_or("", |cursor| cursor.scope.as_str()))
+            .bind(after.map_or(BundleSeq(0), |cursor| cursor.seq))
+            .bind(limit + 1);
+        let bundles = self.apps.all(&app.schema, query).await?;
+        Ok(Page::of(bundles, limit, |last: &RecentBundle| RecentCursor {
+            committed_at: last.bundle.committed_at,
+            scope: last.scope_id.clone(),
+            seq: last.bundle.bundle_seq,
+        }))
     }
 
     /// The retained bundles that one source has written, the latest first, below `before` of its own numbers.

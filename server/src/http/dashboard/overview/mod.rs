@@ -6,6 +6,7 @@ pub mod live;
 use axum::{extract::State, response::Response};
 use serde::Deserialize;
 use syncline_web::{
+    filters::capped,
     pages::{
         overview::{
             Activity, Devices, Figures, FirstDevice, LastHour, OverviewPage, QuickStart, Range, Setup, Status,
@@ -112,6 +113,7 @@ fn figures(shell: Shell, catalog: &AppCatalog, has_key: bool, now: AppFigures) -
         shell,
         setup,
         status: status(&counts),
+        counted: AppCounts::COUNTED,
         users: counts.scopes,
         devices: Devices {
             all: counts.devices,
@@ -147,7 +149,11 @@ fn range_to_read(range: Range) -> read::Range {
 /// The worst thing that is the matter, in a sentence.
 fn status(counts: &AppCounts) -> Status {
     let number = |count: i64, one: &str, many: &str| {
-        if count == 1 { format!("One {one}") } else { format!("{count} {many}") }
+        if count == 1 {
+            format!("One {one}")
+        } else {
+            format!("{} {many}", capped(count, AppCounts::COUNTED))
+        }
     };
     let (tone, label, sentence) = if counts.open_rejected_writes > 0 {
         let what = number(

@@ -19,7 +19,7 @@ use crate::{
         browse::Place,
         catalog::CatalogTable,
         filter::{Filter, Test},
-        inspect::{BrowsedRow, RowCursor},
+        inspect::RowCursor,
         spec::ColumnType,
     },
 };
@@ -97,7 +97,7 @@ impl RowsQuery {
     }
 
     /// `path` with the same rows asked for, and `place` as the place among them.
-    pub(super) fn address(&self, path: &str, place: Option<(&str, &BrowsedRow)>) -> String {
+    pub(super) fn address(&self, path: &str, place: Option<(&str, &RowCursor)>) -> String {
         self.address_of(path, self.conditions.iter(), place)
     }
 
@@ -110,7 +110,7 @@ impl RowsQuery {
         &self,
         path: &str,
         conditions: impl Iterator<Item = &'c Condition>,
-        place: Option<(&str, &BrowsedRow)>,
+        place: Option<(&str, &RowCursor)>,
     ) -> String {
         let cursor = place.map(|(name, row)| {
             let cursor = Cursor { scope: row.scope.as_str().to_owned(), key: row.key.clone() };
@@ -126,6 +126,11 @@ impl RowsQuery {
         }
         values.extend(cursor.as_ref().map(|(name, text)| (*name, text.as_str())));
         with_query(path, &values)
+    }
+
+    /// The page is the one before a place.
+    pub(super) fn is_backwards(&self) -> bool {
+        matches!(self.place(), Place::Before(_))
     }
 
     pub(super) fn place(&self) -> Place {
