@@ -61,10 +61,19 @@ pub enum FoundAt {
 /// `$1` to `$3` is the place to begin behind, `$4` how many are looked at, `$5` how many are answered at most. The last one
 /// that is looked at is answered whatever its verdict, so that the next page knows where to go on. `$6` is the verdict's
 /// kind, or null, and `$7` the time since when a device has to have called not to be silent; `$8` is the order's own.
+///
+/// They are numbered in the order that they are in already: told so, the planner sees that it is the order of the answer
+/// too, and does not look at all of them to sort a few.
 macro_rules! devices_in_order {
     ($devices:expr, $order:literal) => {
         device_query!(
-            concat!("select o.*, row_number() over () as position from (", $devices, " limit $4) o"),
+            concat!(
+                "select d.*, row_number() over (order by ",
+                $order,
+                ") as position from (",
+                $devices,
+                " limit $4) d"
+            ),
             ", d.position",
             concat!(
                 "where (

@@ -220,3 +220,39 @@ async fn each_role_may_do_what_it_says_and_no_more() {
         assert_eq!(offered, usize::from(role >= Role::Admin), "{role}");
     }
 }
+
+#[tokio::test]
+async fn members_come_a_page_at_a_time_the_mightiest_first() {
+    let app = TestApp::start().await;
+    let acme = app.tenant("acme").await;
+    for sql in [
+        "insert into platform.account (account_id, email, email_key, password_hash, created_at)
+         select gen_random_uuid(), 'P' || n || '@x.example', 'p' || n || '@x.example', '-', now()
+         from generate_series(100, 220) n",
+        "insert into platform.member (tenant_id, account_id, role, created_at)
+         select $1, a.account_id, case when a.email_key < 'p110' then 'admin' else 'viewer' end, now()
+         from platform.account a
+         where a.email_key like 'p%@x.example'",
+    ] {
+        let query = sqlx::query(sql);
+        let query = if sql.contains("$1") { query.bind(acme.tenant.tenant_id.uuid()) } else { query };
+        query.execute(&app.pool().await).await.unwrap();
+    }
+    let mut browser = app.browser();
+    browser.sign_in(&acme.owner.email).await.location();
+    let first = browser.get(MEMBERS).await;
+    let (mut people, mut next) = (first.texts("th[data-label=Person]"), first.attribute("tr.more a", "href"));
+    assert_eq!(people.len(), 50);
+    assert!(people[0].starts_with("owner@acme.example"), "{people:?}");
+    while let Some(address) = next {
+        let page = browser.get(&address).await;
+        people.extend(page.texts("th[data-label=Person]"));
+        assert!(page.html.contains("All members"), "{}", page.html);
+        // `Show more` fetches the rows alone.
+        let part = browser.get_part(&address).await.html;
+        assert!(!part.contains("<main") && part.contains(people.last().unwrap()), "{part}");
+        next = page.attribute("tr.more a", "href");
+    }
+    let known: Vec<String> = (100..=220).map(|n| format!("P{n}@x.example")).collect();
+    assert_eq!(people[1..], known);
+}

@@ -10,6 +10,7 @@ mod exports;
 mod invitations;
 mod members;
 mod overview;
+mod plans;
 mod rejected;
 mod row_history;
 mod second_factor;

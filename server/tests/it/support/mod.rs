@@ -8,6 +8,7 @@ pub(crate) mod device;
 pub(crate) mod furnished;
 pub(crate) mod history;
 pub(crate) mod routes;
+pub(crate) mod scans;
 pub(crate) mod scratch;
 pub(crate) mod server;
 pub(crate) mod sync_app;

@@ -1,17 +1,13 @@
 //! What devices do costs what they ask for, whatever else the app has: no hot path reads a table from end to end.
-//!
-//! PostgreSQL counts sequential scans a table, also those inside functions, triggers and foreign keys. A backend tells what
-//! it counted when it ends at the latest, so the server under test has its own connections, which are closed before the
-//! counters are read.
-
-use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::future::join_all;
 use serde_json::json;
-use sqlx::PgPool;
 use syncline::{app::Syncline, ids::Chance, ops::config::Config};
 
-use crate::support::sync_app::{SyncApp, SyncClient, delete, insert, serve, update};
+use crate::support::{
+    scans::{assert_read_by_index, backends, scans, wait_for_backends},
+    sync_app::{SyncApp, SyncClient, delete, insert, serve, update},
+};
 
 /// Tables that grow with what an app syncs. The others are small here, and a small table is rightly read whole: they hold
 /// what is in flight, a row a synced table or version, or what is known of the few devices of this test.
@@ -35,35 +31,6 @@ insert into {schema}.notes (_sync_scope_id, id, user_id, title)
 select _sync_scope_id, 'n-' || id, id, 'A note' from {schema}.users;
 insert into {schema}.comments (_sync_scope_id, id, note_id, body)
 select _sync_scope_id, 'c-' || id, id, 'A comment' from {schema}.notes";
-
-async fn backends(pool: &PgPool) -> i64 {
-    sqlx::query_scalar("select count(*) from pg_stat_activity where datname = current_database()")
-        .fetch_one(pool)
-        .await
-        .unwrap()
-}
-
-/// Until the backends of closed pools have ended, which takes moments; other pools may have opened more meanwhile.
-async fn wait_for_backends(pool: &PgPool, count: i64) {
-    for _ in 0..80 {
-        if backends(pool).await <= count {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-}
-
-/// Scans from end to end and by index of every table of the app.
-async fn scans(app: &SyncApp, pool: &PgPool) -> BTreeMap<String, (i64, i64)> {
-    let rows: Vec<(String, i64, i64)> = sqlx::query_as(
-        "select relname::text, seq_scan, coalesce(idx_scan, 0) from pg_stat_user_tables where schemaname = $1",
-    )
-    .bind(app.app.schema().as_str())
-    .fetch_all(pool)
-    .await
-    .unwrap();
-    rows.into_iter().map(|(table, sequential, by_index)| (table, (sequential, by_index))).collect()
-}
 
 /// Everything that devices do all day.
 async fn use_everything(device: &SyncClient, others: &[SyncClient]) {
@@ -132,7 +99,7 @@ async fn no_hot_path_reads_a_table_from_end_to_end() {
         others.push(app.device(&format!("scope-{n}"), "device").await);
     }
     wait_for_backends(&pool, idle).await;
-    let before = scans(&app, &pool).await;
+    let before = scans(&pool, app.app.schema().as_str()).await;
 
     let databases = app.database.databases().await;
     let server = Syncline::new(Config::default(), app.state.clock.clone(), Chance::seeded(3), databases);
@@ -142,9 +109,6 @@ async fn no_hot_path_reads_a_table_from_end_to_end() {
     server.end().await;
     wait_for_backends(&pool, idle).await;
 
-    let after = scans(&app, &pool).await;
-    for table in GROWING {
-        assert!(after[table].1 > before[table].1, "{table} was not looked at: {after:?}");
-        assert_eq!(after[table].0, before[table].0, "{table} was read from end to end");
-    }
+    let after = scans(&pool, app.app.schema().as_str()).await;
+    assert_read_by_index(&GROWING, &before, &after);
 }

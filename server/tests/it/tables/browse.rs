@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use syncline::{
     ids::ScopeId,
     tables::{
-        browse::{self, BrowseError, Place, RowPage, Wanted},
+        browse::{self, BrowseError, LOOKED_AT, Place, RowPage, Wanted},
         catalog::{AppCatalog, CatalogTable},
         filter::{Filter, Test},
         inspect::{BrowsedRow, RowCursor},
@@ -114,6 +114,55 @@ async fn every_row_that_stays_is_seen_once_while_others_come_and_go() {
     let stayed: Vec<_> = seen.iter().filter(|(_, key)| key.starts_with('n')).collect();
     assert_eq!(stayed.len(), 10, "{seen:?}");
     assert_eq!(stayed.iter().collect::<BTreeSet<_>>().len(), 10);
+}
+
+#[tokio::test]
+async fn a_search_looks_at_so_many_rows_and_goes_on_where_it_ended() {
+    let app = app_with_rows().await;
+    let catalog = app.catalog().await;
+    let notes = catalog.table("notes").unwrap();
+    let many = LOOKED_AT * 2 + LOOKED_AT / 2;
+    app.sql(&format!(
+        "insert into {{schema}}.notes
+         select 'carl', lpad(n::text, 6, '0'), case when n in (7, {many}) then 'here' else 'body' end
+         from generate_series(1, {many}) n"
+    ))
+    .await
+    .unwrap();
+    let filters = [Filter::new(notes.column("body").unwrap(), Test::Is, "here").unwrap()];
+    let wanted = Wanted { scope: None, filters: &filters };
+    let found = |page: &RowPage| page.rows.iter().map(|row| row.key.clone()).collect::<Vec<_>>();
+    let last = format!("{many:06}");
+
+    // Forwards: the rows of ann and bob are looked at before those of carl.
+    let (mut place, mut pages) = (Place::Beginning, Vec::new());
+    loop {
+        let page = page(&app, &catalog, notes, wanted, &place).await;
+        let until = page.looked_until.clone();
+        assert_eq!(page.has_next, until.is_some());
+        pages.push(page);
+        let Some(until) = until else { break };
+        place = Place::After(until);
+    }
+    let keys: Vec<_> = pages.iter().map(found).collect();
+    assert_eq!(keys, [vec!["000007".to_owned()], vec![], vec![last.clone()]]);
+
+    // And back from the last row, which the page before it does not have again.
+    let (mut place, mut keys) = (Place::Before(cursor(&pages[2].rows[0])), Vec::new());
+    loop {
+        let page = page(&app, &catalog, notes, wanted, &place).await;
+        keys.push(found(&page));
+        assert_eq!(page.has_previous, page.looked_until.is_some());
+        let Some(until) = page.looked_until else { break };
+        place = Place::Before(until);
+    }
+    assert_eq!(keys, [vec![], vec![], vec!["000007".to_owned()]]);
+
+    // More of them than a page has: no row is left out.
+    let filters = [Filter::new(notes.column("body").unwrap(), Test::Is, "body").unwrap()];
+    let wanted = Wanted { scope: None, filters: &filters };
+    let first = page(&app, &catalog, notes, wanted, &Place::Beginning).await;
+    assert_eq!((first.rows.len(), first.has_next, &first.looked_until), (4, true, &None));
 }
 
 #[tokio::test]
