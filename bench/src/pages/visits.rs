@@ -408,7 +408,7 @@ async fn of_history(visits: &mut Visits<'_>, database: &mut PgConnection) -> Res
             database,
             "select r.scope_id, r.key from {schema}._sync_row r
             join {schema}._sync_scope s on s.scope_id = r.scope_id and s.bundle_seq = r.row_version
-            where not r.deleted order by (r.scope_id, r.key) limit 1 offset 1000",
+            where not r.deleted order by r.scope_id desc, r.key limit 1",
         )
         .await?;
     let place = |at: &str, seq: i64| json!({ "committed_at": at, "scope": scope, "seq": seq }).to_string();
