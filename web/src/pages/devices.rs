@@ -100,7 +100,7 @@ pub struct DevicePage {
     pub last_error: Option<LastError>,
     pub cause: Option<Cause>,
     /// Those of the user who was signed in on it last.
-    pub tokens: Option<EndUserTokens>,
+    pub holders: Vec<EndUserTokens>,
     /// It may not write any more.
     pub is_retired: bool,
     /// The newest first.

@@ -158,11 +158,11 @@ pub async fn detail(
     let (scope, source) = (scope_in_path(&path.scope)?, source_in_path(&path.source)?);
     let found = engine.device(&viewer.live().catalog, &scope, &source).await?.ok_or(PageError::NotFound)?;
     let DeviceDetail { device, events, .. } = &found;
-    let tokens = match device.user.as_deref().map(UserId::parse) {
+    let holders = match device.user.as_deref().map(UserId::parse) {
         Some(Ok(user)) => {
-            Some(end_user_tokens::part(&viewer, &control, &user, &device.scope, &device.source).await?)
+            vec![end_user_tokens::part(&viewer, &control, &user, &device.scope, &device.source).await?]
         }
-        _ => None,
+        _ => Vec::new(),
     };
     let is_retired = device.verdict.kind == VerdictKind::Retired;
     let last_error = device.last_error.as_ref().map(|error| LastError {
@@ -179,7 +179,7 @@ pub async fn detail(
         facts: facts(&found),
         device: row(device.clone()),
         last_error,
-        tokens,
+        holders,
         is_retired,
         events: events.iter().cloned().map(event).collect(),
         shell,
