@@ -11,7 +11,10 @@ use serde_json::json;
 use sqlx::PgPool;
 use syncline::{app::Syncline, ids::Chance, ops::config::Config};
 
-use crate::support::sync_app::{SyncApp, SyncClient, delete, insert, serve, update};
+use crate::support::{
+    app::secret_key,
+    sync_app::{SyncApp, SyncClient, delete, insert, serve, update},
+};
 
 /// Tables that grow with what an app syncs. The others are small here, and a small table is rightly read whole: they hold
 /// what is in flight, a row a synced table or version, or what is known of the few devices of this test.
@@ -135,7 +138,8 @@ async fn no_hot_path_reads_a_table_from_end_to_end() {
     let before = scans(&app, &pool).await;
 
     let databases = app.database.databases().await;
-    let server = Syncline::new(Config::default(), app.state.clock.clone(), Chance::seeded(3), databases);
+    let server =
+        Syncline::new(Config::default(), secret_key(), app.state.clock.clone(), Chance::seeded(3), databases);
     let base = serve(&server).await;
     let others: Vec<_> = others.iter().map(|other| other.at(&base)).collect();
     use_everything(&device.at(&base), &others).await;
