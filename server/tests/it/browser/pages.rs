@@ -50,7 +50,7 @@ const LINKS: &str = "return [...new Set([...document.querySelectorAll('a[href]:n
 /// Somebody who goes everywhere.
 struct Walk {
     routes: Vec<Route>,
-    looks: [Look; 3],
+    looks: [Look; 4],
     been: BTreeMap<String, Vec<String>>,
     faults: Vec<String>,
 }
@@ -59,7 +59,7 @@ impl Walk {
     fn new() -> Self {
         let mut routes = routes_of_pages(&Method::GET);
         routes.retain(|route| !NOT_PAGES.contains(&&*route.path));
-        let looks = [Look::DESKTOP, Look::DESKTOP_DARK, Look::PHONE_DARK];
+        let looks = [Look::DESKTOP, Look::DESKTOP_DARK, Look::PHONE, Look::PHONE_DARK];
         Self { routes, looks, been: BTreeMap::new(), faults: Vec::new() }
     }
 
@@ -85,7 +85,7 @@ impl Walk {
         for look in self.looks {
             screen.look(look).await;
             // The other theme changes colours alone.
-            let mut faults = axe::violations(screen, look == Look::DESKTOP_DARK).await;
+            let mut faults = axe::violations(screen, look.dark).await;
             let layout: Vec<String> =
                 serde_json::from_value(screen.evaluate(LAYOUT, json!([])).await).unwrap();
             faults.extend(layout);
