@@ -89,6 +89,13 @@ pub struct Verdict {
     pub since: Option<OffsetDateTime>,
 }
 
+impl Verdict {
+    /// The sentence is not only the label once more.
+    pub(crate) fn says_more(&self) -> bool {
+        !self.sentence.trim_end_matches('.').eq_ignore_ascii_case(&self.label)
+    }
+}
+
 /// One device.
 #[derive(Debug, Template)]
 #[template(path = "devices/detail.html")]

@@ -62,7 +62,12 @@ async fn the_first_device_its_first_bundle_and_all_that_follows_appear_by_themse
     }
     for look in [Look::DESKTOP, Look::DESKTOP_DARK, Look::PHONE, Look::PHONE_DARK] {
         screen.look(look).await;
-        screen.until("nothing is cut off", "document.documentElement.scrollWidth <= innerWidth").await;
+        screen
+            .until(
+                "nothing is cut off",
+                "document.documentElement.scrollWidth <= document.documentElement.clientWidth",
+            )
+            .await;
         screen.shot("overview").await;
     }
     screen.is_quiet().await;

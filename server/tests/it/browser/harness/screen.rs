@@ -230,12 +230,28 @@ impl Screen {
         STANDARD.decode(encoded).expect("base64")
     }
 
+    /// The same of the whole page, however far it goes below the screen; of a very long one the beginning.
+    async fn picture_of_the_page(&self) -> Vec<u8> {
+        const SIZE: &str = "return [innerWidth, Math.min(document.documentElement.scrollHeight, 4000)];";
+        let size = self.evaluate(SIZE, json!([])).await;
+        let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1 });
+        let parameters = json!({ "captureBeyondViewport": true, "clip": clip });
+        let taken = self.session.devtools("Page.captureScreenshot", parameters).await;
+        let taken = taken.unwrap_or_else(|failure| panic!("{}", failure.message));
+        STANDARD.decode(taken["data"].as_str().expect("a picture")).expect("base64")
+    }
+
     /// Keep a picture as `{name}.png` in the folder that SYNCLINE_SCREENSHOTS names, if it names one.
     pub(crate) async fn shot(&self, name: &str) {
-        if let Some(folder) = env::var_os("SYNCLINE_SCREENSHOTS").map(PathBuf::from) {
-            let file = folder.join(format!("{name}.png"));
-            fs::create_dir_all(file.parent().expect("it is in a folder")).unwrap();
+        if let Some(file) = kept_as(name) {
             fs::write(file, self.picture().await).unwrap();
+        }
+    }
+
+    /// The same of the whole page.
+    pub(crate) async fn shot_of_the_page(&self, name: &str) {
+        if let Some(file) = kept_as(name) {
+            fs::write(file, self.picture_of_the_page().await).unwrap();
         }
     }
 
@@ -309,4 +325,11 @@ impl Screen {
         let done = self.session.devtools(command, parameters).await;
         done.unwrap_or_else(|failure| panic!("{command}: {}", failure.message));
     }
+}
+
+/// Where a picture of that name is kept, if any are.
+fn kept_as(name: &str) -> Option<PathBuf> {
+    let file = PathBuf::from(env::var_os("SYNCLINE_SCREENSHOTS")?).join(format!("{name}.png"));
+    fs::create_dir_all(file.parent().expect("it is in a folder")).unwrap();
+    Some(file)
 }
