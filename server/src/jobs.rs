@@ -53,7 +53,7 @@ const WRITE_ROLLUPS: Job = Job {
     },
 };
 
-const JOBS: [Job; 17] = [
+const JOBS: [Job; 18] = [
     WRITE_KEY_USES,
     Job {
         name: "write down when sessions were used",
@@ -116,6 +116,11 @@ const JOBS: [Job; 17] = [
         name: "prune history past its time",
         every: Duration::from_mins(10),
         run: |server| Box::pin(async move { done(prune_history(&server).await) }),
+    },
+    Job {
+        name: "note what is written to tables",
+        every: Duration::from_mins(5),
+        run: |server| Box::pin(async move { done(server.engine.note_table_activity().await) }),
     },
     Job {
         name: "prune figures past their time",
