@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value as Json, json};
 use syncline_web::{
     links::with_query,
     pages::{
@@ -225,7 +225,7 @@ fn cause(shell: &Shell, found: &DeviceDetail) -> Option<Cause> {
             label: "See the refused write",
             href: shell.links().rejected_write(&write.rejected_id.to_string()),
             about: write.table_name.as_ref().map(|table| match &write.key {
-                Some(key) => format!("table {table}, key {key}"),
+                Some(key) => format!("table {table}, key {}", key_in(key)),
                 None => format!("table {table}"),
             }),
         }),
@@ -242,6 +242,16 @@ fn cause(shell: &Shell, found: &DeviceDetail) -> Option<Cause> {
             })
         }
         _ => None,
+    }
+}
+
+/// The value in a key that is JSON with one member.
+fn key_in(json: &str) -> String {
+    let members: Option<Map<String, Json>> = serde_json::from_str(json).ok();
+    match members.and_then(|members| members.into_iter().next()) {
+        Some((_, Json::String(text))) => text,
+        Some((_, value)) => value.to_string(),
+        None => json.to_owned(),
     }
 }
 

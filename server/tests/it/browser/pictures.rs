@@ -114,7 +114,7 @@ async fn pictures_of_the_dashboard() {
     screen.look(wide).await;
     screen.visit("/d/acme/notes/simulator").await;
     screen.click("Let two devices sync").await;
-    screen.sees("Both hold the same rows").await;
+    screen.sees("Row by row and version by version the two are the same.").await;
     screen.evaluate("document.querySelector('.sim-step.warn').scrollIntoView();", json!([])).await;
     screen.shot("simulator").await;
 }

@@ -13,7 +13,7 @@ async fn two_devices_conflict_and_converge_at_the_press_of_a_button_and_leave_no
     screen.evaluate("window.untouched = true;", serde_json::json!([])).await;
     // The others come by themselves.
     screen.sees("The tablet meets a conflict").await;
-    screen.sees("Both hold the same rows").await;
+    screen.sees("Row by row and version by version the two are the same.").await;
     screen.sees("Remove the simulation").await;
     screen.until("the page was not loaded anew", "window.untouched").await;
     let user = screen.text(".simulation-facts code").await;
