@@ -169,6 +169,7 @@ mod tests {
                 "http.behind_proxy" => "true",
                 "database.url" => "postgres://db.example.com/syncline",
                 "database.data_dir" => "/srv/1234",
+                "secrets.key" => "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=",
                 "telemetry.log" => "warn",
                 "telemetry.format" => "json",
                 // Within the rules about other keys, and no default.
