@@ -5,14 +5,15 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 
 use crate::{
+    auth::sealing::SecretKey,
     clock::Clock,
-    control::{ControlPlane, changes::Changed},
+    control::{ControlPlane, apps::Retention, changes::Changed},
     directory::Directory,
     ids::Chance,
     jobs,
     ops::{config::Config, database::Databases, lifecycle::Lifecycle},
     simulator::Simulator,
-    sync::{Engine, relay::Relay},
+    sync::{Engine, relay::Relay, retention::Keep},
 };
 
 /// The server's state. One a process, made by `main` or by a test; cheap to clone. Handlers take the part they need
@@ -31,8 +32,14 @@ pub struct Syncline {
 }
 
 impl Syncline {
-    pub fn new(config: Config, clock: Clock, chance: Chance, databases: Databases) -> Self {
-        let control = ControlPlane::new(&databases, clock.clone(), chance.clone());
+    pub fn new(
+        config: Config,
+        secret_key: SecretKey,
+        clock: Clock,
+        chance: Chance,
+        databases: Databases,
+    ) -> Self {
+        let control = ControlPlane::new(&databases, secret_key, clock.clone(), chance.clone());
         Self {
             directory: Directory::new(control.clone(), databases.apps.clone()),
             engine: Engine::new(databases.apps.clone(), clock.clone(), config.limits.clone()),
@@ -44,6 +51,16 @@ impl Syncline {
             databases,
             lifecycle: Lifecycle::default(),
         }
+    }
+
+    /// How much history stays of an app with these settings; None: all of it.
+    pub fn history_kept(&self, retention: &Retention) -> Option<Keep> {
+        let default = &self.config.retention;
+        let max_age_days = retention.max_age_days.map(i64::from).or(default.max_age_days)?;
+        Some(Keep {
+            min_bundles: retention.min_bundles.unwrap_or(default.min_bundles),
+            max_age: time::Duration::days(max_age_days),
+        })
     }
 
     /// Start what runs beside requests. Every task ends by itself when the server drains.

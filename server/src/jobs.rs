@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use metrics::counter;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{app::Syncline, erasure, ops::metrics::JOB_FAILURES, sync::retention::Keep};
+use crate::{app::Syncline, erasure, ops::metrics::JOB_FAILURES};
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
@@ -53,7 +53,7 @@ const WRITE_ROLLUPS: Job = Job {
     },
 };
 
-const JOBS: [Job; 17] = [
+const JOBS: [Job; 18] = [
     WRITE_KEY_USES,
     Job {
         name: "write down when sessions were used",
@@ -118,6 +118,11 @@ const JOBS: [Job; 17] = [
         run: |server| Box::pin(async move { done(prune_history(&server).await) }),
     },
     Job {
+        name: "note what is written to tables",
+        every: Duration::from_mins(5),
+        run: |server| Box::pin(async move { done(server.engine.note_table_activity().await) }),
+    },
+    Job {
         name: "prune figures past their time",
         every: Duration::from_mins(10),
         run: |server| Box::pin(async move { done(server.engine.prune_rollups().await) }),
@@ -140,15 +145,11 @@ const JOBS: [Job; 17] = [
 /// The last app's that failed; the others are pruned all the same.
 async fn prune_history(server: &Syncline) -> Result<(), sqlx::Error> {
     const APPS: i64 = 500;
-    let default = &server.config.retention;
     let (mut after, mut outcome) = (None, Ok(()));
     loop {
         let apps = server.control.ready_apps(after, APPS).await?;
         for app in &apps {
-            let max_age_days = app.retention.max_age_days.map(i64::from).or(default.max_age_days);
-            let Some(max_age_days) = max_age_days else { continue };
-            let min_bundles = app.retention.min_bundles.unwrap_or(default.min_bundles);
-            let keep = Keep { min_bundles, max_age: time::Duration::days(max_age_days) };
+            let Some(keep) = server.history_kept(&app.retention) else { continue };
             match server.engine.prune_history(&app.app_id.schema(), keep).await {
                 Ok(pruned) if pruned.bundles > 0 => tracing::info!(
                     app.id = %app.app_id, scopes = pruned.scopes, bundles = pruned.bundles, "History was pruned."

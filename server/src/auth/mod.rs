@@ -2,5 +2,6 @@
 
 pub mod end_user;
 pub mod password;
+pub mod sealing;
 pub mod secret_token;
 pub mod totp;

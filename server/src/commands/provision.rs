@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, anyhow};
 use clap::Args;
 use syncline::{
-    auth::password::Password,
+    auth::{password::Password, sealing::SecretKey},
     clock::Clock,
     control::{
         ControlPlane,
@@ -76,7 +76,10 @@ pub(crate) async fn run(config: &Config, arguments: Arguments) -> anyhow::Result
 
 async fn provision(config: &Config, postgres: &Postgres, wanted: &Wanted) -> anyhow::Result<Provisioned> {
     let databases = migrated(&postgres.url, &config.database).await?;
-    let control = ControlPlane::new(&databases, Clock::system(), Chance::system());
+    let chance = Chance::system();
+    // Nothing is sealed here, so that no key has to be there.
+    let no_key = SecretKey::generate(&chance);
+    let control = ControlPlane::new(&databases, no_key, Clock::system(), chance);
     let outcome = control.provision(wanted).await;
     databases.close().await;
     Ok(outcome?)

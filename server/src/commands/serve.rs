@@ -5,6 +5,7 @@ use std::{io, time::Duration};
 use anyhow::{Context, anyhow, bail};
 use syncline::{
     app::Syncline,
+    auth::sealing::SecretKey,
     clock::Clock,
     http,
     ids::Chance,
@@ -46,7 +47,13 @@ async fn serve(config: Config, listener: TcpListener, postgres: &Postgres) -> an
     let databases = migrated(&postgres.url, &config.database).await?;
     let base_url = config.http.base_url();
     let address = config.http.listen;
-    let state = Syncline::new(config, Clock::system(), Chance::system(), databases);
+    let chance = Chance::system();
+    let secret_key = SecretKey::of(&config, &chance)?;
+    let state = Syncline::new(config, secret_key, Clock::system(), chance, databases);
+    let sealed = state.control.seal_stored_secrets().await?;
+    if sealed > 0 {
+        tracing::info!(secrets = sealed, "Authenticator secrets were sealed.");
+    }
     state.lifecycle.follow_signals().context("signals cannot be received")?;
     state.start_tasks();
     if let Some(private) = &postgres.private {

@@ -17,6 +17,7 @@ pub mod invitations;
 pub mod members;
 pub mod provision;
 pub mod roles;
+pub mod sealed_secrets;
 pub mod second_factor;
 pub mod security_events;
 pub mod sessions;
@@ -32,7 +33,7 @@ use time::OffsetDateTime;
 
 use self::{api_keys::KeyUses, sessions::SessionUses, throttle::SignInThrottle};
 use crate::{
-    auth::password::Passwords,
+    auth::{password::Passwords, sealing::SecretKey},
     clock::Clock,
     ids::Chance,
     ops::database::{AppPool, Databases},
@@ -48,6 +49,7 @@ pub struct ControlPlane {
     apps: AppPool,
     clock: Clock,
     chance: Chance,
+    secret_key: SecretKey,
     passwords: Passwords,
     throttle: Arc<SignInThrottle>,
     key_uses: Arc<KeyUses>,
@@ -55,7 +57,7 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    pub fn new(databases: &Databases, clock: Clock, chance: Chance) -> Self {
+    pub fn new(databases: &Databases, secret_key: SecretKey, clock: Clock, chance: Chance) -> Self {
         // One core is left for everything else.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -65,6 +67,7 @@ impl ControlPlane {
             throttle: Arc::new(SignInThrottle::new(&clock)),
             key_uses: Arc::default(),
             session_uses: Arc::default(),
+            secret_key,
             clock,
             chance,
         }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     auth::{
+        sealing::CannotOpen,
         secret_token::{HashedToken, PlainToken},
         totp::TotpSecret,
     },
@@ -54,6 +55,8 @@ pub enum FactorError {
     Throttled(#[from] Throttled),
     #[error("the password could not be checked")]
     Password(#[source] SignInError),
+    #[error("the second factor cannot be opened")]
+    Sealed(#[from] CannotOpen),
     #[error("the second factor could not be read or written")]
     Database(#[from] sqlx::Error),
 }
@@ -94,7 +97,7 @@ impl ControlPlane {
                  where totp.confirmed_at is null",
         )
         .bind(account.account_id)
-        .bind(TotpSecret::generate(&self.chance).as_bytes())
+        .bind(self.sealed(account.account_id, &TotpSecret::generate(&self.chance)))
         .bind(self.clock.now())
         .execute(&self.pool)
         .await?;
@@ -105,16 +108,21 @@ impl ControlPlane {
     }
 
     /// The secret that is being set up; None if there is none, it was confirmed, or it was left lying for half an hour.
-    pub async fn totp_being_set_up(&self, account: AccountId) -> Result<Option<TotpSecret>, sqlx::Error> {
-        let secret: Option<Vec<u8>> = sqlx::query_scalar(
+    pub async fn totp_being_set_up(&self, account: AccountId) -> Result<Option<TotpSecret>, FactorError> {
+        let stored = self.stored_being_set_up(account).await?;
+        Ok(stored.map(|stored| self.opened(account, &stored)).transpose()?)
+    }
+
+    /// That secret as it is stored.
+    async fn stored_being_set_up(&self, account: AccountId) -> Result<Option<Vec<u8>>, sqlx::Error> {
+        sqlx::query_scalar(
             "select secret from platform.totp
              where account_id = $1 and confirmed_at is null and created_at > $2",
         )
         .bind(account)
         .bind(self.clock.now() - SET_UP_WITHIN)
         .fetch_optional(&self.pool)
-        .await?;
-        Ok(secret.and_then(|secret| TotpSecret::from_bytes(&secret)))
+        .await
     }
 
     /// Ask for the second factor from now on, if `typed` is a code of the secret that is being set up. Returns the
@@ -126,7 +134,8 @@ impl ControlPlane {
         origin: &Origin,
     ) -> Result<Vec<PlainToken>, FactorError> {
         self.throttle.check_code(account.account_id)?;
-        let secret = self.totp_being_set_up(account.account_id).await?.ok_or(FactorError::NotBegun)?;
+        let stored = self.stored_being_set_up(account.account_id).await?.ok_or(FactorError::NotBegun)?;
+        let secret = self.opened(account.account_id, &stored)?;
         let now = self.clock.now();
         let step = secret.step_of(&digits(typed), now, 0).ok_or(FactorError::WrongCode)?;
         let mut tx = self.pool.begin().await?;
@@ -135,7 +144,7 @@ impl ControlPlane {
              where account_id = $1 and secret = $2 and confirmed_at is null",
         )
         .bind(account.account_id)
-        .bind(secret.as_bytes())
+        .bind(stored)
         .bind(now)
         .bind(step)
         .execute(&mut *tx)
@@ -213,17 +222,16 @@ impl ControlPlane {
         }
     }
 
-    async fn use_code(&self, account: AccountId, digits: &str) -> Result<bool, sqlx::Error> {
+    async fn use_code(&self, account: AccountId, digits: &str) -> Result<bool, FactorError> {
         let kept: Option<(Vec<u8>, i64)> = sqlx::query_as(
             "select secret, last_step from platform.totp where account_id = $1 and confirmed_at is not null",
         )
         .bind(account)
         .fetch_optional(&self.pool)
         .await?;
-        let step = kept.and_then(|(secret, last)| {
-            TotpSecret::from_bytes(&secret)?.step_of(digits, self.clock.now(), last)
-        });
-        let Some(step) = step else { return Ok(false) };
+        let Some((stored, last)) = kept else { return Ok(false) };
+        let secret = self.opened(account, &stored)?;
+        let Some(step) = secret.step_of(digits, self.clock.now(), last) else { return Ok(false) };
         // Whoever sends the same code at the same moment finds the step taken.
         let used = sqlx::query(
             "update platform.totp set last_step = $2

@@ -38,13 +38,14 @@ pub enum BookError {
 }
 
 impl ControlPlane {
-    /// A simulation begins in `scope`: at `due_at` at the latest it is erased. One an app.
+    /// A simulation begins in `scope`: at `due_at` at the latest it is erased. One an app. `story` is what it shows until
+    /// more is told.
     pub async fn book_simulation(
         &self,
         actor: &Actor,
         app: &App,
-        scope: &ScopeId,
-        due_at: OffsetDateTime,
+        (scope, due_at): (&ScopeId, OffsetDateTime),
+        story: &Value,
     ) -> Result<(), BookError> {
         let now = self.clock.now();
         let mut tx = self.pool.begin().await?;
@@ -65,15 +66,16 @@ impl ControlPlane {
         })?;
         sqlx::query(
             "insert into platform.simulation (app_id, scope_id, started_by, started_at, state, story, told_at)
-             values ($1, $2, $3, $4, 'running', '{}', $4)
+             values ($1, $2, $3, $4, 'running', $5, $4)
              on conflict (app_id) do update
              set scope_id = excluded.scope_id, started_by = excluded.started_by, started_at = excluded.started_at,
-                 state = 'running', story = '{}', told_at = excluded.told_at",
+                 state = 'running', story = excluded.story, told_at = excluded.told_at",
         )
         .bind(app.app_id)
         .bind(scope)
         .bind(actor.label())
         .bind(now)
+        .bind(story)
         .execute(&mut *tx)
         .await?;
         let detail = json!({ "user": scope.as_str() });

@@ -7,4 +7,5 @@ pub mod embedded_postgres;
 mod fair_permits;
 pub mod lifecycle;
 pub mod metrics;
+pub mod secret_key;
 pub mod telemetry;

@@ -20,6 +20,7 @@ use self::{
     device::Place,
     plan::NoPlan,
     run::{Run, Telling},
+    story::Story,
 };
 use crate::{
     app::Syncline,
@@ -94,7 +95,8 @@ pub async fn start(server: &Syncline, live: &Arc<LiveApp>, actor: &Actor) -> Res
     let user = UserId::parse(&format!("simulator:{short_id}")).expect("BUG: a name of plain letters");
     let scope = user.own_scope();
     let due_at = server.clock.now() + STAYS_FOR;
-    match server.control.book_simulation(actor, &live.app, &scope, due_at).await {
+    let story = Story::about(&plan).as_json();
+    match server.control.book_simulation(actor, &live.app, (&scope, due_at), &story).await {
         Ok(()) => {}
         Err(BookError::Taken) => return Err(StartError::Running),
         Err(BookError::Database(error)) => return Err(error.into()),

@@ -45,12 +45,10 @@ impl Telling {
 impl Run {
     pub(super) fn new(plan: Plan, place: Place, id: &str, telling: Telling) -> Self {
         let app = &telling.catalog;
-        let tables: Vec<String> = plan.rows.iter().map(|row| row.table.clone()).collect();
-        let (parents, table) = tables.split_at(tables.len() - 1);
         Self {
             phone: Device::new("Phone", format!("simulated-phone-{id}"), place.clone(), app),
             tablet: Device::new("Tablet", format!("simulated-tablet-{id}"), place, app),
-            story: Story { table: table.concat(), parents: parents.to_vec(), ..Story::default() },
+            story: Story::about(&plan),
             plan,
             telling,
         }
@@ -79,8 +77,6 @@ impl Run {
         self.change_offline().await;
         let first = self.phone_first().await?;
         self.conflict(first).await?;
-        self.story.conflict = self.telling.conflict().await;
-        self.tell(true).await;
         self.settle().await?;
         self.converge().await
     }
@@ -175,6 +171,8 @@ impl Run {
         let sentence = format!(
             "The tablet’s change is based on version 1 too, but the row has version {first} now. The server refuses the upload, tells what it has, and writes both rows into the conflict ledger. Nothing is lost."
         );
+        // First, so that the step leads there as soon as it is told.
+        self.story.conflict = self.telling.conflict().await;
         self.finish(StepKind::Conflict, "The tablet meets a conflict", sentence).await;
         Ok(())
     }
@@ -243,7 +241,7 @@ impl Run {
 
     /// Whoever looks on sees less when this fails; the run goes on.
     async fn tell(&self, is_running: bool) {
-        let story = serde_json::to_value(&self.story).expect("BUG: a story is always JSON");
+        let story = self.story.as_json();
         let (app, scope) = (self.telling.catalog.app, &self.telling.scope);
         if let Err(error) = self.telling.control.tell_simulation(app, scope, &story, is_running).await {
             tracing::warn!(app.id = %app, error.cause = %error, "a step of a simulation could not be told");

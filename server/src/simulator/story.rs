@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::plan::Plan;
+
 /// A simulation from its first step to wherever it is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Story {
@@ -16,6 +18,19 @@ pub struct Story {
     pub conflict: Option<String>,
     /// Why it could not go on.
     pub failure: Option<String>,
+}
+
+impl Story {
+    /// What is known before the first step.
+    pub(super) fn about(plan: &Plan) -> Self {
+        let tables: Vec<String> = plan.rows.iter().map(|row| row.table.clone()).collect();
+        let (parents, table) = tables.split_at(tables.len() - 1);
+        Self { table: table.concat(), parents: parents.to_vec(), ..Self::default() }
+    }
+
+    pub(super) fn as_json(&self) -> Json {
+        serde_json::to_value(self).expect("BUG: a story is always JSON")
+    }
 }
 
 /// One step.

@@ -72,6 +72,7 @@ pub struct Engine {
     /// What happens in each app, in numbers.
     meter: rollup::meter::Meter,
     apps_with_rollups: rollup::AppsWithRollups,
+    apps_with_writes: rollup::AppsWithRollups,
     shared_figures: overview::SharedFigures,
     overview_places: overview::Places,
     apps_with_ledgers: ledger_bounds::AppsWithLedgers,
@@ -122,6 +123,7 @@ impl Engine {
             facts: device::facts::Facts::default(),
             meter: rollup::meter::Meter::default(),
             apps_with_rollups: rollup::AppsWithRollups::default(),
+            apps_with_writes: rollup::AppsWithRollups::default(),
             shared_figures: overview::SharedFigures::default(),
             overview_places: overview::Places::default(),
             apps_with_ledgers: ledger_bounds::AppsWithLedgers::default(),

@@ -9,6 +9,9 @@ use time::{Duration, OffsetDateTime};
 use super::Engine;
 use crate::{ids::SchemaName, ops::database::in_schema};
 
+/// Devices that are looked at to tell how many would have to rebuild: those seen last.
+const DEVICES: i64 = 20_000;
+
 /// Scopes looked at in one statement, and bundles removed by one.
 const SCOPES: i64 = 500;
 const BUNDLES: i64 = 500;
@@ -31,6 +34,35 @@ pub struct Pruned {
     /// Bundles removed; more than are newly below a floor if an earlier run was interrupted.
     pub bundles: i64,
 }
+
+/// How many devices a change of retention would force to rebuild.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Rebuilds {
+    pub devices: i64,
+    /// There are more devices than were looked at.
+    pub is_capped: bool,
+}
+
+/// Devices whose next bundle is there and would go: it is beyond the last `$1` of its scope and older than `$2`. One
+/// look at an index for each device, whatever the length of the history.
+const WOULD_REBUILD: &str = "with looked_at as (
+        select d.scope_id, d.source_id, greatest(d.last_pull_seq, d.last_served_seq) as has_seq
+        from {schema}._sync_device d
+        order by d.last_seen_at desc, d.scope_id, d.source_id
+        limit $3
+    )
+    select (
+            select count(*)
+            from looked_at l
+            join {schema}._sync_scope s on s.scope_id = l.scope_id
+            join {schema}._sync_bundle b on b.scope_id = l.scope_id and b.bundle_seq = l.has_seq + 1
+            left join {schema}._sync_source r on r.scope_id = l.scope_id and r.source_id = l.source_id
+            where l.has_seq >= s.floor_seq
+                and l.has_seq < s.bundle_seq - $1
+                and b.committed_at <= $2
+                and r.state is distinct from 'retired'
+        ),
+        (select count(*) from looked_at)";
 
 /// Scopes after `$1` with more bundles than stay in any case, and where their floor may go: below the first bundle
 /// that is young enough, and below the last `$2`. A scope that somebody is writing to is left for the next time.
@@ -87,6 +119,16 @@ const REMOVE_BUNDLES: &str = "with due as (
     select count(*) from removed";
 
 impl Engine {
+    /// How many devices would have to rebuild when they come next, were the app pruned like this now.
+    pub async fn would_rebuild(&self, schema: &SchemaName, keep: Keep) -> Result<Rebuilds, sqlx::Error> {
+        let query = sqlx::query_as(in_schema(schema, WOULD_REBUILD))
+            .bind(keep.min_bundles.max(1))
+            .bind(self.clock.now() - keep.max_age)
+            .bind(DEVICES);
+        let (devices, looked_at): (i64, i64) = self.apps.one(schema, query).await?;
+        Ok(Rebuilds { devices, is_capped: looked_at == DEVICES })
+    }
+
     /// Prune an app's history. Can be interrupted and repeated at any point, by several nodes at once.
     ///
     /// # Errors

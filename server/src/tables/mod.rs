@@ -3,6 +3,7 @@
 //! `ddl` reads `CREATE TABLE` text into a [`spec`]; `plan` compares two specs; `render` and `triggers` turn the
 //! difference into SQL; `publish` runs it; `catalog` is what the sync engine knows of the result.
 
+pub mod activity;
 pub(crate) mod apply_sql;
 pub mod browse;
 pub mod catalog;

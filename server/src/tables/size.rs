@@ -1,5 +1,4 @@
-//! How much room tables take and how much is written to them. Cheap whatever is in them: PostgreSQL looks at its files and
-//! counters, not at the rows.
+//! How much room tables take. Cheap whatever is in them: PostgreSQL looks at its files, not at the rows.
 
 use sqlx::AssertSqlSafe;
 
@@ -9,7 +8,7 @@ use super::{
 };
 use crate::ops::database::AppPool;
 
-/// The room that a table takes, and what was ever done to its rows.
+/// The room that a table takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub struct TableSize {
     pub table_no: i32,
@@ -17,11 +16,6 @@ pub struct TableSize {
     pub bytes: i64,
     /// Of these, of the indexes.
     pub index_bytes: i64,
-    /// Rows inserted, updated and deleted by everybody, as PostgreSQL counts them: a few seconds late, and from the
-    /// beginning again after a crash of the database.
-    pub inserted: i64,
-    pub updated: i64,
-    pub deleted: i64,
 }
 
 /// The size of every table of the app, in the order of their numbers.
@@ -38,10 +32,7 @@ fn size_sql(app: &AppCatalog, table: &CatalogTable) -> String {
     let relation = quote_literal(&format!("{}.{}", app.schema, table.name().quoted()));
     format!(
         "select {no}::integer as table_no, pg_total_relation_size({relation}::regclass) as bytes, \
-         pg_indexes_size({relation}::regclass) as index_bytes, \
-         pg_stat_get_tuples_inserted({relation}::regclass) as inserted, \
-         pg_stat_get_tuples_updated({relation}::regclass) as updated, \
-         pg_stat_get_tuples_deleted({relation}::regclass) as deleted",
+         pg_indexes_size({relation}::regclass) as index_bytes",
         no = table.table_no()
     )
 }

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use syncline::{app::Syncline, clock::Clock, http::router, ids::Chance, ops::config::Config};
 use tower::ServiceExt;
 
-use crate::support::database;
+use crate::support::{app::secret_key, database};
 
 async fn get(state: &Syncline, path: &str) -> (StatusCode, String) {
     let request = Request::get(path).body(Body::empty()).unwrap();
@@ -22,7 +22,8 @@ async fn get(state: &Syncline, path: &str) -> (StatusCode, String) {
 async fn a_server_that_stops_is_alive_but_not_ready_and_takes_no_requests() {
     let database = database::fresh().await;
     let databases = database.databases().await;
-    let state = Syncline::new(Config::default(), Clock::for_testing(), Chance::seeded(1), databases);
+    let state =
+        Syncline::new(Config::default(), secret_key(), Clock::for_testing(), Chance::seeded(1), databases);
     assert_eq!(get(&state, "/livez").await, (StatusCode::OK, "alive\n".to_owned()));
     assert_eq!(get(&state, "/readyz").await, (StatusCode::OK, "ready\n".to_owned()));
     let (status, body) = get(&state, "/t/acme/notes/api/keys").await;
@@ -40,7 +41,8 @@ async fn a_server_that_stops_is_alive_but_not_ready_and_takes_no_requests() {
 async fn a_server_without_its_database_is_alive_but_not_ready() {
     let database = database::fresh().await;
     let databases = database.databases().await;
-    let state = Syncline::new(Config::default(), Clock::for_testing(), Chance::seeded(1), databases);
+    let state =
+        Syncline::new(Config::default(), secret_key(), Clock::for_testing(), Chance::seeded(1), databases);
     state.databases.close().await;
     assert_eq!(get(&state, "/livez").await.0, StatusCode::OK);
     assert_eq!(get(&state, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
@@ -50,7 +52,8 @@ async fn a_server_without_its_database_is_alive_but_not_ready() {
 async fn requests_are_counted_by_route_and_never_by_url() {
     let database = database::fresh().await;
     let databases = database.databases().await;
-    let state = Syncline::new(Config::default(), Clock::for_testing(), Chance::seeded(1), databases);
+    let state =
+        Syncline::new(Config::default(), secret_key(), Clock::for_testing(), Chance::seeded(1), databases);
     get(&state, "/metrics").await;
     get(&state, "/t/some-tenant/some-app/api/keys").await;
     get(&state, "/nothing-here").await;
@@ -65,7 +68,8 @@ async fn requests_are_counted_by_route_and_never_by_url() {
 async fn a_body_in_an_unknown_encoding_is_refused_with_a_sentence() {
     let database = database::fresh().await;
     let databases = database.databases().await;
-    let state = Syncline::new(Config::default(), Clock::for_testing(), Chance::seeded(1), databases);
+    let state =
+        Syncline::new(Config::default(), secret_key(), Clock::for_testing(), Chance::seeded(1), databases);
     let request =
         Request::post("/t/a/b/auth/token").header("content-encoding", "br").body(Body::from("x")).unwrap();
     let answer = router(state).oneshot(request).await.unwrap();

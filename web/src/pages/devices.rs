@@ -89,6 +89,13 @@ pub struct Verdict {
     pub since: Option<OffsetDateTime>,
 }
 
+impl Verdict {
+    /// The sentence is not only the label once more.
+    pub(crate) fn says_more(&self) -> bool {
+        !self.sentence.trim_end_matches('.').eq_ignore_ascii_case(&self.label)
+    }
+}
+
 /// One device.
 #[derive(Debug, Template)]
 #[template(path = "devices/detail.html")]
@@ -100,7 +107,7 @@ pub struct DevicePage {
     pub last_error: Option<LastError>,
     pub cause: Option<Cause>,
     /// Those of the user who was signed in on it last.
-    pub tokens: Option<EndUserTokens>,
+    pub holders: Vec<EndUserTokens>,
     /// It may not write any more.
     pub is_retired: bool,
     /// The newest first.

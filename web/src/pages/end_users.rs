@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-/// The tokens of an end user, and the forms that end them: `end_users/_tokens.html`, in which it is called `tokens`.
+/// The tokens of an end user, and the forms that end them: `end_users/_tokens.html`, for which a page has its `holders`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndUserTokens {
     /// The user as tokens name them.

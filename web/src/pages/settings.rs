@@ -44,6 +44,15 @@ pub struct GeneralInput {
     pub min_bundles: String,
     /// Days after which bundles beyond those are pruned; empty: what the server's configuration says.
     pub max_age_days: String,
+    /// What of the two above the person was told the consequence of ([`GeneralInput::retention`]).
+    pub accepted: String,
+}
+
+impl GeneralInput {
+    /// How much history is to be kept, as it was typed.
+    pub fn retention(&self) -> String {
+        format!("{}/{}", self.min_bundles.trim(), self.max_age_days.trim())
+    }
 }
 
 /// The form between two attempts.
@@ -52,6 +61,19 @@ pub struct GeneralForm {
     pub name: Field,
     pub min_bundles: Field,
     pub max_age_days: Field,
+    /// What saving would do to devices, and has not done yet.
+    pub question: Option<RetentionQuestion>,
+}
+
+/// The consequence of keeping less history, to be accepted.
+#[derive(Debug, Clone)]
+pub struct RetentionQuestion {
+    /// Devices that would have to download everything anew.
+    pub devices: i64,
+    /// Not all devices were looked at.
+    pub at_least: bool,
+    /// What the person accepts by saving again.
+    pub accepted: String,
 }
 
 impl From<&GeneralInput> for GeneralForm {
@@ -60,6 +82,7 @@ impl From<&GeneralInput> for GeneralForm {
             name: Field::new(&input.name),
             min_bundles: Field::new(&input.min_bundles),
             max_age_days: Field::new(&input.max_age_days),
+            question: None,
         }
     }
 }

@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::values::Value;
 use crate::{
+    chart::Chart,
     filters,
     forms::Field,
     links,
@@ -35,21 +36,8 @@ pub struct TableRow {
     pub rows_exact: bool,
     /// With its indexes.
     pub bytes: i64,
-    pub activity: Activity,
-}
-
-/// How many rows have been written, by devices, servers and cascades.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Activity {
-    pub inserted: i64,
-    pub updated: i64,
-    pub deleted: i64,
-}
-
-impl Activity {
-    fn writes(&self) -> i64 {
-        self.inserted + self.updated + self.deleted
-    }
+    /// Rows inserted, changed and deleted within seven days, by devices, servers and cascades.
+    pub rows_written: i64,
 }
 
 /// What a table is made of.
@@ -105,7 +93,8 @@ pub struct TablePage {
     pub rows_exact: bool,
     /// With its indexes.
     pub bytes: i64,
-    pub activity: Activity,
+    /// What was written to it, day by day.
+    pub writes: Chart,
     pub filter: FilterForm,
     /// A user or a condition is asked for.
     pub is_filtered: bool,

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::{
     devices::DeviceRow,
+    end_users::EndUserTokens,
     history::{BundleRow, Writer},
 };
 use crate::{
@@ -85,6 +86,8 @@ pub struct UserPage {
     pub is_being_erased: bool,
     /// The newest first; at most [`UserPage::BUNDLES`].
     pub bundles: Vec<BundleRow>,
+    /// Whoever is signed in on those devices; before the first, the user that the scope is named after.
+    pub holders: Vec<EndUserTokens>,
     pub token: TokenForm,
     /// What was typed to confirm that the user is to be erased.
     pub confirmation: Field,

@@ -4,7 +4,7 @@ use syncline_web::{
     forms::Field,
     pages::{devices::*, end_users::*, history::*, rejected_writes::*, users::*, values::*},
 };
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use super::*;
 
@@ -23,6 +23,10 @@ fn user(scope: &str, state: ScopeState, many: i64) -> UserRow {
         last_commit_at: (many > 0).then(|| ago(Duration::minutes(4))),
         created_at: ago(Duration::days(11)),
     }
+}
+
+fn tokens(user: &str, source: &str, revoked_at: Option<OffsetDateTime>) -> EndUserTokens {
+    EndUserTokens { user: user.into(), scope: user.into(), source: source.into(), revoked_at }
 }
 
 fn users() -> Vec<Sample> {
@@ -46,6 +50,7 @@ fn users() -> Vec<Sample> {
         tables,
         bundles,
         is_being_erased: user.state == ScopeState::Initializing,
+        holders: vec![tokens(&user.scope, "", user.last_commit_at), tokens(RIGHT_TO_LEFT, "", None)],
         user,
         token: TokenForm::default(),
         confirmation: Field::default(),
@@ -264,12 +269,7 @@ fn devices() -> Vec<Sample> {
     };
     let page = |shell: Shell, device: DeviceRow, facts, last_error: Option<LastError>, events| DevicePage {
         shell: shell.at(Area::Devices),
-        tokens: last_error.as_ref().map(|error| EndUserTokens {
-            user: device.scope.clone(),
-            scope: device.scope.clone(),
-            source: device.source.clone(),
-            revoked_at: error.since,
-        }),
+        holders: last_error.iter().map(|error| tokens(&device.scope, &device.source, error.since)).collect(),
         is_retired: false,
         cause: last_error.as_ref().map(|_| Cause {
             label: "See the refused write",

@@ -3,6 +3,7 @@
 use std::iter;
 
 use syncline_web::{
+    chart::{Chart, Hue, Series, Shape, Unit},
     forms::Field,
     pages::{docs::*, schema::*, schema_map::*, tables::*, values::*},
 };
@@ -194,6 +195,29 @@ fn filter(scope: &str) -> FilterForm {
     }
 }
 
+fn writes() -> Chart {
+    let series = |name: &str, hue, most: f64| Series {
+        name: name.into(),
+        hue,
+        values: (0..30).map(|day| Some((most * f64::from(day % 7) / 6.0).round())).collect(),
+    };
+    Chart {
+        id: "writes".into(),
+        title: "Rows written".into(),
+        headline: "31 882".into(),
+        shape: Shape::Bars,
+        unit: Unit::Count,
+        start: NOW - Duration::days(29),
+        step: Duration::DAY,
+        series: vec![
+            series("inserted", Hue::First, 1_204.0),
+            series("changed", Hue::Third, 311.0),
+            series("deleted", Hue::Wrong, 12.0),
+        ],
+        empty: "Nothing was written in these 30 days.".into(),
+    }
+}
+
 fn tables() -> Vec<Sample> {
     let row = |name: &str, parents: &[&str], rows| TableRow {
         name: name.into(),
@@ -204,7 +228,7 @@ fn tables() -> Vec<Sample> {
         rows,
         rows_exact: rows < 10_000,
         bytes: rows * 210,
-        activity: Activity { inserted: rows, updated: rows / 3, deleted: 7 },
+        rows_written: rows / 3,
     };
     let list =
         |schema_version, tables| TablesPage { shell: app_shell().at(Area::Tables), schema_version, tables };
@@ -215,7 +239,7 @@ fn tables() -> Vec<Sample> {
         rows: 128_440,
         rows_exact: false,
         bytes: 48_120_332,
-        activity: Activity { inserted: 140_002, updated: 31_882, deleted: 11_562 },
+        writes: writes(),
         filter: filter(scope),
         is_filtered: !scope.is_empty(),
         is_right: true,

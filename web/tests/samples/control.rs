@@ -203,6 +203,7 @@ fn settings() -> Vec<Sample> {
         name: "Survey".into(),
         min_bundles: String::new(),
         max_age_days: "90".into(),
+        accepted: String::new(),
     });
     let mut auth = EndUserAuthForm::retry(
         &EndUserAuthInput {
@@ -234,8 +235,12 @@ fn settings() -> Vec<Sample> {
         scope: LONG.into(),
         expires_at: NOW + Duration::hours(1),
     };
+    let mut asks = page(app_shell(), EndUserAuthForm::default(), None);
+    asks.general.question =
+        Some(RetentionQuestion { devices: 1_204, at_least: true, accepted: "/90".into() });
     vec![
         sample("settings", &page(app_shell(), auth, Some(refused))),
+        sample("settings-question", &asks),
         sample("settings-viewer", &page(extreme_shell(), EndUserAuthForm::default(), Some(accepted))),
     ]
 }

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value as Json, json};
 use syncline_web::{
     links::with_query,
     pages::{
@@ -159,11 +159,11 @@ pub async fn detail(
     let (scope, source) = (scope_in_path(&path.scope)?, source_in_path(&path.source)?);
     let found = engine.device(&viewer.live().catalog, &scope, &source).await?.ok_or(PageError::NotFound)?;
     let DeviceDetail { device, events, .. } = &found;
-    let tokens = match device.user.as_deref().map(UserId::parse) {
+    let holders = match device.user.as_deref().map(UserId::parse) {
         Some(Ok(user)) => {
-            Some(end_user_tokens::part(&viewer, &control, &user, &device.scope, &device.source).await?)
+            vec![end_user_tokens::part(&viewer, &control, &user, &device.scope, &device.source).await?]
         }
-        _ => None,
+        _ => Vec::new(),
     };
     let is_retired = device.verdict.kind == VerdictKind::Retired;
     let last_error = device.last_error.as_ref().map(|error| LastError {
@@ -180,7 +180,7 @@ pub async fn detail(
         facts: facts(&found),
         device: row(device.clone()),
         last_error,
-        tokens,
+        holders,
         is_retired,
         events: events.iter().cloned().map(event).collect(),
         shell,
@@ -226,7 +226,7 @@ fn cause(shell: &Shell, found: &DeviceDetail) -> Option<Cause> {
             label: "See the refused write",
             href: shell.links().rejected_write(&write.rejected_id.to_string()),
             about: write.table_name.as_ref().map(|table| match &write.key {
-                Some(key) => format!("table {table}, key {key}"),
+                Some(key) => format!("table {table}, key {}", key_in(key)),
                 None => format!("table {table}"),
             }),
         }),
@@ -243,6 +243,16 @@ fn cause(shell: &Shell, found: &DeviceDetail) -> Option<Cause> {
             })
         }
         _ => None,
+    }
+}
+
+/// The value in a key that is JSON with one member.
+fn key_in(json: &str) -> String {
+    let members: Option<Map<String, Json>> = serde_json::from_str(json).ok();
+    match members.and_then(|members| members.into_iter().next()) {
+        Some((_, Json::String(text))) => text,
+        Some((_, value)) => value.to_string(),
+        None => json.to_owned(),
     }
 }
 

@@ -98,7 +98,12 @@ async fn totp_page(
     control: &ControlPlane,
     form: CodeForm,
 ) -> Result<Option<TotpPage>, PageError> {
-    let Some(secret) = control.totp_being_set_up(person.account().account_id).await? else { return Ok(None) };
+    let secret = match control.totp_being_set_up(person.account().account_id).await {
+        Ok(Some(secret)) => secret,
+        Ok(None) => return Ok(None),
+        Err(FactorError::Database(error)) => return Err(error.into()),
+        Err(error) => return Err(ApiError::internal(error).into()),
+    };
     let url = secret.url(&person.account().email);
     Ok(Some(TotpPage {
         shell: person.shell().at(Area::Account),
@@ -138,6 +143,12 @@ pub(super) fn explain(error: FactorError) -> Result<(StatusCode, String), PageEr
     match error {
         FactorError::Database(error) => Err(error.into()),
         FactorError::Password(error) => Err(ApiError::internal(error).into()),
+        FactorError::Sealed(error) => {
+            tracing::error!(error.cause = %error, "An authenticator's secret cannot be opened.");
+            let said = "This server cannot open the secret of your authenticator. Use a recovery code, and tell whoever \
+                        runs the server that its secret key is another one.";
+            Ok((StatusCode::SERVICE_UNAVAILABLE, said.to_owned()))
+        }
         FactorError::Throttled(throttled) => Ok((StatusCode::TOO_MANY_REQUESTS, sentence(&throttled))),
         FactorError::WrongPassword => Ok((unfit, "This is not your password.".to_owned())),
         FactorError::WrongCode => Ok((

@@ -8,14 +8,15 @@ use axum::{
 use syncline_web::{
     forms::Field,
     pages::settings::{
-        AppFacts, DeleteInput, EndUserAuthForm, EndUserAuthInput, GeneralForm, GeneralInput, SettingsPage,
-        TokenTestInput, TokenTestResult,
+        AppFacts, DeleteInput, EndUserAuthForm, EndUserAuthInput, GeneralForm, GeneralInput,
+        RetentionQuestion, SettingsPage, TokenTestInput, TokenTestResult,
     },
     shell::{Area, Notice},
 };
 
 use super::{show, show_as, sign_up::sentence};
 use crate::{
+    app::Syncline,
     auth::end_user::UnverifiedToken,
     control::{
         ControlPlane,
@@ -42,21 +43,49 @@ pub async fn page(
     show(&settings_page(&viewer, &control, &public_url).await?)
 }
 
-/// Change the app's name and how much history it keeps.
+/// Change the app's name and how much history it keeps. What devices would notice of it is told before it is done.
 pub async fn change_general(
     developer: AppDeveloper,
-    State(control): State<ControlPlane>,
-    State(directory): State<Directory>,
+    State(server): State<Syncline>,
     State(public_url): State<PublicUrl>,
     Posted(input): Posted<GeneralInput>,
 ) -> Result<Response, PageError> {
+    let control = &server.control;
     let mut form = GeneralForm::from(&input);
+    let mut status = StatusCode::UNPROCESSABLE_ENTITY;
     if let Some((name, retention)) = check_general(&input, &mut form) {
-        control.change_app_settings(&developer.actor(), developer.app(), &name, retention).await?;
-        return saved(&developer, &directory).await;
+        form.question = question(&developer, &server, &input, &retention).await?;
+        if form.question.is_none() {
+            control.change_app_settings(&developer.actor(), developer.app(), &name, retention).await?;
+            return saved(&developer, &server.directory).await;
+        }
+        status = StatusCode::OK;
     }
-    let page = SettingsPage { general: form, ..settings_page(&developer, &control, &public_url).await? };
-    show_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
+    let page = SettingsPage { general: form, ..settings_page(&developer, control, &public_url).await? };
+    show_as(status, &page)
+}
+
+/// What the person should know before less history is kept; None: nothing, or they know it.
+async fn question(
+    developer: &AppDeveloper,
+    server: &Syncline,
+    input: &GeneralInput,
+    retention: &Retention,
+) -> Result<Option<RetentionQuestion>, PageError> {
+    let app = developer.app();
+    let accepted = input.retention();
+    let (Some(keep), true) = (server.history_kept(retention), input.accepted != accepted) else {
+        return Ok(None);
+    };
+    if server.history_kept(&app.retention) == Some(keep) {
+        return Ok(None);
+    }
+    let rebuilds = server.engine.would_rebuild(&app.app_id.schema(), keep).await?;
+    Ok((rebuilds.devices > 0).then_some(RetentionQuestion {
+        devices: rebuilds.devices,
+        at_least: rebuilds.is_capped,
+        accepted,
+    }))
 }
 
 /// Change which tokens of the app's own are accepted.
@@ -157,6 +186,7 @@ async fn settings_page(
             name: Field::new(&app.name),
             min_bundles: number(app.retention.min_bundles),
             max_age_days: number(app.retention.max_age_days.map(i64::from)),
+            question: None,
         },
         auth: auth_form(auth),
         token_test: None,

@@ -8,6 +8,7 @@ mod import_file;
 mod row_form;
 pub mod rows;
 mod typed;
+mod writes;
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ use serde_json::value::RawValue;
 use syncline_web::{
     links::read_segment,
     pages::{
-        tables::{Activity, GridColumn, GridRow, RowGrid, TablePage, TableRow, TablesPage},
+        tables::{GridColumn, GridRow, RowGrid, TablePage, TableRow, TablesPage},
         values::Value,
     },
     shell::{Area, Shell},
@@ -26,6 +27,7 @@ use syncline_web::{
 use self::filters::{Reading, RowsQuery};
 use super::{history::value, shapes, show, show_as};
 use crate::{
+    clock::Clock,
     http::{
         error::ApiError,
         extract::{
@@ -37,6 +39,7 @@ use crate::{
     ops::database::Databases,
     sync::history::Cell,
     tables::{
+        activity,
         browse::{self, BrowseError, LOOKED_AT, PAGE_PATIENCE, RowPage, Wanted},
         catalog::CatalogTable,
         inspect::{self, BrowsedRow, RowCount, RowCursor},
@@ -54,11 +57,19 @@ pub struct TablePath {
     table: String,
 }
 
-pub async fn list(viewer: AppViewer, State(databases): State<Databases>) -> Result<Response, PageError> {
-    let catalog = &viewer.live().catalog;
+pub async fn list(
+    viewer: AppViewer,
+    State(databases): State<Databases>,
+    State(clock): State<Clock>,
+) -> Result<Response, PageError> {
+    let (catalog, now) = (&viewer.live().catalog, clock.now());
     let counts = inspect::row_counts(&databases.apps, catalog, None).await?;
     let sizes = size::table_sizes(&databases.apps, catalog).await?;
-    let rows = catalog.tables().iter().map(|table| row_of(table, count_of(table, &counts), &sizes));
+    let week = activity::since(&databases.apps, catalog, writes::first_day(now, 7), now).await?;
+    let rows = catalog.tables().iter().map(|table| TableRow {
+        rows_written: writes::sum(table, &week),
+        ..row_of(table, count_of(table, &counts), &sizes)
+    });
     show(&TablesPage {
         shell: viewer.shell(Area::Tables),
         schema_version: catalog.schema_version.into(),
@@ -69,10 +80,11 @@ pub async fn list(viewer: AppViewer, State(databases): State<Databases>) -> Resu
 pub async fn detail(
     viewer: AppViewer,
     State(databases): State<Databases>,
+    State(clock): State<Clock>,
     ApiPath(path): ApiPath<TablePath>,
     ApiQuery(query): ApiQuery<RowsQuery>,
 ) -> Result<Response, PageError> {
-    let catalog = &viewer.live().catalog;
+    let (catalog, now) = (&viewer.live().catalog, clock.now());
     let table = catalog.table(read_segment(&path.table)).ok_or(PageError::NotFound)?;
     let shell = viewer.shell(Area::Tables);
     let address = shell.links().table(table.name().as_str());
@@ -90,15 +102,16 @@ pub async fn detail(
         (StatusCode::UNPROCESSABLE_ENTITY, RowPage::default(), None)
     };
     let (rows, rows_exact) = count_of(table, &inspect::row_counts(&databases.apps, catalog, None).await?);
-    let size = size_of(table, &size::table_sizes(&databases.apps, catalog).await?);
+    let bytes = bytes_of(table, &size::table_sizes(&databases.apps, catalog).await?);
+    let month = activity::since(&databases.apps, catalog, writes::first_day(now, writes::DAYS), now).await?;
     show_as(
         status,
         &TablePage {
             shape: shapes::table(&table.spec),
             rows,
             rows_exact,
-            bytes: size.0,
-            activity: size.1,
+            bytes,
+            writes: writes::chart(table, &month, now),
             grid: grid(&shell, table, &query, page)?,
             is_filtered: query.is_filtered(),
             exports: [
@@ -213,18 +226,14 @@ fn row_of(table: &CatalogTable, (rows, rows_exact): (i64, bool), sizes: &[TableS
         parents,
         rows,
         rows_exact,
-        bytes: size_of(table, sizes).0,
-        activity: size_of(table, sizes).1,
+        bytes: bytes_of(table, sizes),
+        rows_written: 0,
     }
 }
 
-/// The bytes that the table takes, and what has been written to it.
-fn size_of(table: &CatalogTable, sizes: &[TableSize]) -> (i64, Activity) {
-    let size = sizes.iter().find(|size| size.table_no == table.table_no());
-    size.map_or((0, Activity::default()), |size| {
-        let TableSize { inserted, updated, deleted, .. } = *size;
-        (size.bytes, Activity { inserted, updated, deleted })
-    })
+/// The bytes that the table takes.
+fn bytes_of(table: &CatalogTable, sizes: &[TableSize]) -> i64 {
+    sizes.iter().find(|size| size.table_no == table.table_no()).map_or(0, |size| size.bytes)
 }
 
 /// How many rows the table has, and whether that is exact.

@@ -4,6 +4,8 @@ mod erase;
 mod export;
 mod token;
 
+use std::collections::BTreeSet;
+
 use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::Deserialize;
 use syncline_web::{
@@ -18,7 +20,7 @@ pub use self::{
     token::mint,
 };
 use super::{
-    devices, history,
+    devices, end_user_tokens, history,
     place::{ScopePath, scope_in_path},
     show,
 };
@@ -32,7 +34,7 @@ use crate::{
         },
         page_error::PageError,
     },
-    ids::ScopeId,
+    ids::{ScopeId, UserId},
     sync::{
         Engine,
         device::{list::Page, search::DeviceFilter},
@@ -110,6 +112,13 @@ async fn user_page(viewer: &AppViewer, server: &Syncline, scope: &ScopeId) -> Re
             bytes: size.bytes,
         })
     };
+    let signed_in: BTreeSet<&str> =
+        devices.items.iter().filter_map(|device| device.user.as_deref()).collect();
+    let named = if signed_in.is_empty() { BTreeSet::from([scope.as_str()]) } else { signed_in };
+    let mut holders = Vec::new();
+    for user in named.into_iter().filter_map(|user| UserId::parse(user).ok()) {
+        holders.push(end_user_tokens::part(viewer, &server.control, &user, scope.as_str(), "").await?);
+    }
     Ok(UserPage {
         shell: viewer.shell(Area::Users),
         floor_seq: found.floor_seq.0,
@@ -123,6 +132,7 @@ async fn user_page(viewer: &AppViewer, server: &Syncline, scope: &ScopeId) -> Re
             .into_iter()
             .map(|bundle| history::row(scope.as_str().to_owned(), bundle))
             .collect(),
+        holders,
         token: TokenForm::default(),
         confirmation: Default::default(),
     })

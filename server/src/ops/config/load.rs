@@ -32,11 +32,13 @@ pub enum ConfigError {
 }
 
 /// Variables with names of their own.
-const SHORT_NAMES: [(&str, &str); 4] = [
+const SHORT_NAMES: [(&str, &str); 6] = [
     ("SYNCLINE_LISTEN", "http.listen"),
     ("SYNCLINE_PUBLIC_URL", "http.public_url"),
     ("SYNCLINE_DATA_DIR", "database.data_dir"),
     ("DATABASE_URL", "database.url"),
+    ("SYNCLINE_SECRET_KEY", "secrets.key"),
+    ("SYNCLINE_SECRET_KEY_FILE", "secrets.key_file"),
 ];
 /// A variable of ours that is no setting: which file to read.
 pub(super) const FILE_VARIABLE: &str = "SYNCLINE_CONFIG";
@@ -167,6 +169,7 @@ mod tests {
                 "http.behind_proxy" => "true",
                 "database.url" => "postgres://db.example.com/syncline",
                 "database.data_dir" => "/srv/1234",
+                "secrets.key" => "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=",
                 "telemetry.log" => "warn",
                 "telemetry.format" => "json",
                 // Within the rules about other keys, and no default.

@@ -18,6 +18,7 @@ pub struct Config {
     pub database: DatabaseConfig,
     pub limits: LimitsConfig,
     pub retention: RetentionConfig,
+    pub secrets: SecretsConfig,
     pub telemetry: TelemetryConfig,
 }
 
@@ -93,6 +94,23 @@ pub struct LimitsConfig {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DatabaseUrl(String);
+
+/// The key with which secrets are sealed that the database keeps: those of authenticator apps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SecretsConfig {
+    /// 32 random bytes in base64 or hex (`SYNCLINE_SECRET_KEY`). The same on every node, and kept as long as the
+    /// database.
+    pub key: Option<SecretText>,
+    /// The file that holds it (`SYNCLINE_SECRET_KEY_FILE`). None, and no `key`: `secret.key` in the data folder, made
+    /// by the first start.
+    pub key_file: Option<PathBuf>,
+}
+
+/// A secret in the configuration, not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SecretText(String);
 
 /// What the server writes about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,6 +198,18 @@ impl DatabaseUrl {
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DatabaseUrl")
+    }
+}
+
+impl SecretText {
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText")
     }
 }
 

@@ -4,6 +4,7 @@
 use axum::http::Uri;
 
 use super::{Config, ConfigError, LimitsConfig, load::variable_of};
+use crate::auth::sealing::SecretKey;
 
 impl Config {
     /// Bring values into the one form that the code expects.
@@ -35,6 +36,9 @@ impl Config {
         )?;
         positive("retention.min_bundles", self.retention.min_bundles)?;
         positive("retention.max_age_days", self.retention.max_age_days.unwrap_or(1))?;
+        if let Some(Err(rule)) = self.secrets.key.as_ref().map(|key| SecretKey::parse(key.expose())) {
+            check(false, "secrets.key", rule.to_string())?;
+        }
         self.limits.validate()
     }
 }

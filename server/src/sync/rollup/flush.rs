@@ -53,7 +53,10 @@ impl Engine {
         }
         for (app, tallies) in apps {
             match self.add_rollups(app, &tallies).await {
-                Ok(()) => self.apps_with_rollups.note(app),
+                Ok(()) => {
+                    self.apps_with_rollups.note(app);
+                    self.apps_with_writes.note(app);
+                }
                 // The app was deleted meanwhile.
                 Err(error) if is_gone(&error) => {}
                 Err(error) => {

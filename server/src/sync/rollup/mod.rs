@@ -12,6 +12,7 @@ pub mod histogram;
 pub mod meter;
 mod prune;
 pub mod read;
+mod tables;
 
 use time::{Duration, OffsetDateTime};
 

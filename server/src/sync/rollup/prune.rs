@@ -12,7 +12,7 @@ use crate::{ids::AppId, ops::database::in_schema, sync::Engine};
 /// Rows that one statement removes.
 const BATCH: i64 = 500;
 
-/// The apps that this node has added to since it last pruned them.
+/// The apps that this node has added to since it last took them.
 #[derive(Debug, Clone, Default)]
 pub(in crate::sync) struct AppsWithRollups(Arc<Mutex<HashSet<AppId>>>);
 
@@ -21,7 +21,7 @@ impl AppsWithRollups {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(app);
     }
 
-    fn take(&self) -> HashSet<AppId> {
+    pub(super) fn take(&self) -> HashSet<AppId> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

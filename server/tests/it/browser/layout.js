@@ -8,7 +8,9 @@ const say = (element, fault) => {
   faults.push(`${fault}: ${path.join(" > ")} “${element.textContent.trim().replace(/\s+/g, " ").slice(0, 60)}”`);
 };
 const root = document.documentElement;
-if (root.scrollWidth > innerWidth) faults.push(`the page scrolls sideways: ${root.scrollWidth} px in ${innerWidth}`);
+// Not that of the window: a phone shows a page that is too wide whole, and smaller.
+const width = root.clientWidth;
+if (root.scrollWidth > width) faults.push(`the page scrolls sideways: ${root.scrollWidth} px in ${width}`);
 
 // Whatever lies in something that scrolls or cuts by itself is that one's business.
 const contained = new Map();
@@ -26,7 +28,7 @@ for (const element of document.body.querySelectorAll("*")) {
   if (!element.checkVisibility({ visibilityProperty: true, opacityProperty: true })) continue;
   const box = element.getBoundingClientRect();
   if (box.width === 0 || box.height === 0) continue;
-  if ((box.right > innerWidth + 1 || box.left < -1) && !isContained(element.parentElement) && !element.closest(".skip, svg, .visually-hidden")) {
+  if ((box.right > width + 1 || box.left < -1) && !isContained(element.parentElement) && !element.closest(".skip, svg, .visually-hidden")) {
     say(element, `lies outside the screen (${Math.round(box.left)} to ${Math.round(box.right)} px)`);
   }
 }

@@ -9,6 +9,8 @@
 //! screen.visit("/sign-up").await;
 //! screen.fill("Email", "ada@acme.example").await;      // a field, by its label
 //! screen.choose("Secret").await;                       // a radio button or a check box, by its label
+//! screen.attach("Choose a file", &path).await;         // a file, for a field by its label
+//! let (name, bytes) = screen.download("CSV").await;    // what a link gives
 //! screen.select("Outcome", "open").await;              // an option of a list
 //! screen.click("Create account").await;                // a button or link, by its accessible name
 //! screen.click_in("laptop", "Retire").await;           // the one in the row (item, dialog, section) with that text
@@ -26,13 +28,23 @@
 //! one and waited for another would wait for ever.
 
 mod axe;
+mod conflicts;
+mod devices;
 #[allow(dead_code, reason = "a person can do more than tests need so far")]
 mod harness;
+mod inbox;
 mod overview;
 mod pages;
 mod people;
 mod pictures;
 mod questions;
+mod restore;
+mod roles;
+mod settings;
+mod simulator;
+mod story;
+mod tables;
+mod users;
 mod whole_path;
 
 use crate::support::app::TestApp;

@@ -50,17 +50,19 @@ const LINKS: &str = "return [...new Set([...document.querySelectorAll('a[href]:n
 /// Somebody who goes everywhere.
 struct Walk {
     routes: Vec<Route>,
-    looks: [Look; 3],
+    looks: [Look; 4],
     been: BTreeMap<String, Vec<String>>,
+    /// Where its pictures go.
+    folder: &'static str,
     faults: Vec<String>,
 }
 
 impl Walk {
-    fn new() -> Self {
+    fn new(folder: &'static str) -> Self {
         let mut routes = routes_of_pages(&Method::GET);
         routes.retain(|route| !NOT_PAGES.contains(&&*route.path));
-        let looks = [Look::DESKTOP, Look::DESKTOP_DARK, Look::PHONE_DARK];
-        Self { routes, looks, been: BTreeMap::new(), faults: Vec::new() }
+        let looks = [Look::DESKTOP, Look::DESKTOP_DARK, Look::PHONE, Look::PHONE_DARK];
+        Self { routes, looks, been: BTreeMap::new(), folder, faults: Vec::new() }
     }
 
     /// Look at everything that can be reached by links.
@@ -85,13 +87,13 @@ impl Walk {
         for look in self.looks {
             screen.look(look).await;
             // The other theme changes colours alone.
-            let mut faults = axe::violations(screen, look == Look::DESKTOP_DARK).await;
+            let mut faults = axe::violations(screen, look.dark).await;
             let layout: Vec<String> =
                 serde_json::from_value(screen.evaluate(LAYOUT, json!([])).await).unwrap();
             faults.extend(layout);
             let name = address.trim_matches('/').replace(['/', '?', '%'], "_");
             let name: String = name.chars().take(60).collect();
-            screen.shot(&format!("pages/{name}-{}", look.name)).await;
+            screen.shot_of_the_page(&format!("{}/{name}-{}", self.folder, look.name)).await;
             self.faults.extend(faults.into_iter().map(|fault| format!("{address} ({}): {fault}", look.name)));
         }
         let complaints = screen.complaints().await;
@@ -117,7 +119,7 @@ impl Walk {
 #[tokio::test]
 async fn every_page_with_extreme_data_can_be_used_by_everybody_on_every_screen() {
     let furnished = Furnished::new().await;
-    let mut walk = Walk::new();
+    let mut walk = Walk::new("extreme");
     let stranger = Screen::at(furnished.server.url()).await;
     walk.everywhere_from(&stranger, "/").await;
     drop(stranger);
@@ -135,7 +137,7 @@ async fn every_page_without_data_can_be_used_by_everybody_on_every_screen() {
     let app = TestApp::start().await;
     app.create_app(WireProfile::Strings, "").await;
     let owner = screen_of_the_owner(&app).await;
-    let mut walk = Walk::new();
+    let mut walk = Walk::new("empty");
     walk.everywhere_from(&owner, "/d").await;
     // Not there: what is about one thing of an app.
     let of_something = |route: &str| route.trim_start_matches("/d/{tenant}/{app}").contains('{');
@@ -165,7 +167,7 @@ async fn what_is_wrong_with_a_page_is_found() {
         script.textContent = 'window.inline = true;';
         document.body.append(script);";
     screen.evaluate_to_the_end(spoil).await;
-    let mut walk = Walk::new();
+    let mut walk = Walk::new("spoilt");
     walk.look(&screen, "/sign-in").await;
     for fault in [
         "the page scrolls sideways",

@@ -1,23 +1,8 @@
 //! People: one invites another, who signs up by the link, sets up a second factor and signs in with it; and the log tells
 //! it all (issue 4, item 9).
 
-use syncline::auth::totp::TotpSecret;
-
 use super::{Screen, harness::Look, screen_of_the_owner};
-use crate::support::app::{PASSWORD, TestApp};
-
-/// What bob's authenticator would show.
-async fn code_of_bob(app: &TestApp) -> String {
-    let secret: Vec<u8> = sqlx::query_scalar(
-        "select t.secret from platform.totp t
-         join platform.account a using (account_id)
-         where a.email_key = 'bob@example.com'",
-    )
-    .fetch_one(&app.pool().await)
-    .await
-    .unwrap();
-    TotpSecret::from_bytes(&secret).unwrap().code_at(app.clock.now())
-}
+use crate::support::app::{PASSWORD, TestApp, totp_secret};
 
 /// Pictures of the page in every size and theme.
 async fn shots(screen: &Screen, name: &str) {
@@ -54,7 +39,8 @@ async fn a_person_is_invited_proves_who_they_are_twice_and_it_is_written_down() 
     bob.click("Set up a second factor").await;
     bob.sees("Or type the secret").await;
     shots(&bob, "totp").await;
-    bob.fill("Code that the app shows", &code_of_bob(&app).await).await;
+    let authenticator = totp_secret(&bob.text(".enrol pre").await);
+    bob.fill("Code that the app shows", &authenticator.code_at(app.clock.now())).await;
     bob.click("Turn it on").await;
     bob.sees("Keep these recovery codes").await;
     shots(&bob, "recovery-codes").await;

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use syncline::tables::spec::WireProfile;
+use time::Duration;
 
 use super::{Screen, harness::Look, screen_of_the_owner};
 use crate::support::{
@@ -59,18 +60,31 @@ async fn fill(app: &TestApp) -> TestSyncApp {
     }
     let phone = PlainDevice::connected(&notes, "ada", "ada-pixel-9").await;
     phone.commits(1, &[site("INSERT", 0, "Gornergrat", 3089)]).await;
-    for (number, species) in SPECIES.iter().enumerate() {
-        phone.commits(number as i64 + 2, &[sighting(number, species)]).await;
-    }
-    phone.commits(10, &[site("UPDATE", 1, "Gornergrat, south face", 3089)]).await;
     let tablet = PlainDevice::connected(&notes, "ada", "ada-ipad").await;
-    tablet.push(1, &[site("UPDATE", 1, "Gornergrat, upper station", 3090)]).await;
+    let mut others = Vec::new();
     for user in ["grace", "katherine", "dorothy"] {
         let device = PlainDevice::connected(&notes, user, &format!("{user}-phone")).await;
         device.commits(1, &[site("INSERT", 0, "Gornergrat", 3089)]).await;
-        device.push(2, &[site("UPDATE", 1, "Rotenboden", if user == "grace" { -2815 } else { 2815 })]).await;
+        others.push((device, 1));
     }
+    // A forenoon in the field, in less than an hour.
+    for (number, species) in SPECIES.iter().enumerate() {
+        app.clock.advance(Duration::minutes(5));
+        phone.commits(number as i64 + 2, &[sighting(number, species)]).await;
+        tablet.pulls().await;
+        for (device, committed) in others.iter_mut().take(number % 4) {
+            *committed += 1;
+            device.commits(*committed, &[sighting(number, species)]).await;
+            device.pulls().await;
+        }
+    }
+    phone.commits(10, &[site("UPDATE", 1, "Gornergrat, south face", 3089)]).await;
+    phone.pulls().await;
+    tablet.push(1, &[site("UPDATE", 1, "Gornergrat, upper station", 3090)]).await;
+    let (device, committed) = &others[0];
+    device.push(*committed + 1, &[site("UPDATE", 1, "Rotenboden", -2815)]).await;
     app.state().engine.write_device_facts().await;
+    app.state().engine.write_rollups().await;
     notes
 }
 
@@ -96,4 +110,50 @@ async fn pictures_of_the_dashboard() {
     screen.sees("The three rows").await;
     screen.shot("conflict").await;
     picture(&screen, Look::PHONE_DARK, "/d/acme/notes/devices", "phone").await;
+
+    screen.look(wide).await;
+    screen.visit("/d/acme/notes/simulator").await;
+    screen.click("Let two devices sync").await;
+    screen.sees("Row by row and version by version the two are the same.").await;
+    screen.evaluate("document.querySelector('.sim-step.warn').scrollIntoView();", json!([])).await;
+    screen.shot("simulator").await;
 }
+
+#[tokio::test]
+#[ignore = "makes pictures of the pages with ordinary data, to be looked at"]
+async fn pictures_of_ordinary_pages() {
+    let app = TestApp::start().await;
+    fill(&app).await;
+    let screen = screen_of_the_owner(&app).await;
+    for look in [Look::DESKTOP, Look::DESKTOP_DARK, Look::PHONE, Look::PHONE_DARK] {
+        screen.look(look).await;
+        for (name, path) in ORDINARY {
+            screen.visit(path).await;
+            screen.shot_of_the_page(&format!("ordinary/{name}-{}", look.name)).await;
+        }
+        for (name, list) in [("conflict", "conflicts"), ("rejected-write", "rejected")] {
+            screen.visit(&format!("/d/acme/notes/{list}")).await;
+            screen.click(&screen.text(".table.stack tbody th a").await).await;
+            screen.sees("Facts").await;
+            screen.shot_of_the_page(&format!("ordinary/{name}-{}", look.name)).await;
+        }
+    }
+}
+
+const ORDINARY: [(&str, &str); 15] = [
+    ("overview", "/d/acme/notes"),
+    ("tables", "/d/acme/notes/tables"),
+    ("table", "/d/acme/notes/tables/sighting"),
+    ("row", "/d/acme/notes/tables/site/row?scope=ada&key=gornergrat"),
+    ("row-history", "/d/acme/notes/history/ada/rows/site/gornergrat"),
+    ("users", "/d/acme/notes/users"),
+    ("user", "/d/acme/notes/users/ada"),
+    ("devices", "/d/acme/notes/devices"),
+    ("device", "/d/acme/notes/devices/grace/grace-phone"),
+    ("conflicts", "/d/acme/notes/conflicts"),
+    ("rejected", "/d/acme/notes/rejected"),
+    ("history", "/d/acme/notes/history"),
+    ("bundle", "/d/acme/notes/history/ada/10"),
+    ("map", "/d/acme/notes/schema/map"),
+    ("members", "/d/acme/members"),
+];

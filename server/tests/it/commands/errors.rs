@@ -1,6 +1,8 @@
 //! What the program says when it cannot do what it is told: one line, and an exit code that is not zero.
 
-use std::{net::TcpListener, process::Command};
+use std::{net::TcpListener, os::unix::fs::PermissionsExt, process::Command};
+
+use sqlx::{Connection, PgConnection};
 
 use crate::support::{scratch::ScratchFolder, server::RealServer};
 
@@ -60,8 +62,40 @@ async fn a_data_folder_in_use_is_told() {
     );
 }
 
+#[tokio::test]
+async fn a_server_with_another_secret_key_does_not_start() {
+    let server = RealServer::start().await;
+    let key = server.data_dir().join("secret.key");
+    assert_eq!(std::fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
+    let url = server.database_url();
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    // The secret of an authenticator, sealed with a key of another name.
+    for sql in [
+        "insert into platform.account (account_id, email, email_key, password_hash, created_at)
+         values ('00000000-0000-4000-8000-000000000001', 'a@b.example', 'a@b.example', '', now())",
+        "insert into platform.totp (account_id, secret, created_at)
+         values ('00000000-0000-4000-8000-000000000001', decode(repeat('01', 65), 'hex'), now())",
+    ] {
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+    }
+    let quietly = ("SYNCLINE_TELEMETRY_LOG", "error");
+    let other = ("SYNCLINE_SECRET_KEY", "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=");
+    let said =
+        failure(&["serve"], &[("DATABASE_URL", &url), ("SYNCLINE_LISTEN", "127.0.0.1:0"), quietly, other]);
+    assert!(
+        said.starts_with("syncline: the authenticator secrets of 1 accounts were sealed with another key"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_setting_that_is_wrong_is_told() {
+    let said = failure(&["serve"], &[("SYNCLINE_SECRET_KEY", "hunter2")]);
+    assert!(
+        said.starts_with("syncline: secrets.key (SYNCLINE_SECRET_KEY) must be 32 random bytes in base64"),
+        "{said}"
+    );
+
     let said = failure(&["migrate"], &[("SYNCLINE_LISTEN", "everywhere")]);
     assert_eq!(said, "syncline: SYNCLINE_LISTEN is not valid: invalid socket address syntax");
     let said = failure(&["migrate", "--config", "/nowhere.toml"], &[]);

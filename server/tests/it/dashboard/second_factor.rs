@@ -5,7 +5,7 @@ use syncline::auth::totp::TotpSecret;
 use time::Duration;
 
 use crate::support::{
-    app::{PASSWORD, TestApp, TestTenant},
+    app::{PASSWORD, TestApp, totp_secret},
     browser::Browser,
 };
 
@@ -17,30 +17,25 @@ struct Enrolled {
     /// Signed in.
     browser: Browser,
     secret: TotpSecret,
+    /// The one that turned the factor on.
+    first_code: String,
     recovery_codes: Vec<String>,
-}
-
-async fn secret_of(app: &TestApp, tenant: &TestTenant) -> TotpSecret {
-    let secret: Vec<u8> = sqlx::query_scalar("select secret from platform.totp where account_id = $1")
-        .bind(tenant.owner.account_id)
-        .fetch_one(&app.pool().await)
-        .await
-        .unwrap();
-    TotpSecret::from_bytes(&secret).unwrap()
 }
 
 impl Enrolled {
     async fn new() -> Self {
         let app = TestApp::start().await;
-        let acme = app.tenant("acme").await;
+        app.tenant("acme").await;
+        // The tests' clock goes on by itself; here a code has just begun.
+        let into = app.clock.now().unix_timestamp() % 30;
+        app.clock.advance(Duration::seconds(30 - into));
         let mut browser = app.browser();
         browser.sign_in(EMAIL).await.location();
         let answer =
             browser.submit("/account", "/account/totp/begin", &[("factor_password", PASSWORD)]).await;
         assert_eq!(answer.location(), "/account/totp");
-        let secret = secret_of(&app, &acme).await;
         let page = browser.follow(&answer).await;
-        assert_eq!(page.text(".enrol pre").replace(' ', ""), secret.base32());
+        let secret = totp_secret(&page.text(".enrol pre"));
         assert!(page.attribute("svg.qr path", "d").unwrap().len() > 500);
         let code = secret.code_at(app.clock.now());
         let page = browser.submit("/account/totp", "/account/totp/confirm", &[("code", &code)]).await;
@@ -51,7 +46,7 @@ impl Enrolled {
         assert_eq!(browser.get("/account/totp").await.location(), "/account");
         let page = browser.get("/account").await;
         assert!(!page.html.contains(&recovery_codes[0]) && !page.html.contains(&secret.base32()));
-        Self { app, browser, secret, recovery_codes }
+        Self { app, browser, secret, first_code: code, recovery_codes }
     }
 
     /// A browser whose password was right.
@@ -98,8 +93,7 @@ async fn signing_in_takes_a_code_after_the_password() {
 async fn a_code_is_good_once_and_around_now() {
     let ada = Enrolled::new().await;
     let mut browser = ada.half_way().await;
-    // The one that turned the factor on was used by that.
-    let page = type_code(&mut browser, &ada.code()).await;
+    let page = type_code(&mut browser, &ada.first_code).await;
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(page.error_at("code").contains("used already"), "{}", page.html);
 
@@ -196,7 +190,7 @@ async fn turning_it_off_takes_password_and_code() {
 #[tokio::test]
 async fn setting_it_up_takes_the_password_and_a_code_and_not_for_ever() {
     let app = TestApp::start().await;
-    let acme = app.tenant("acme").await;
+    app.tenant("acme").await;
     let mut browser = app.browser();
     browser.sign_in(EMAIL).await.location();
     let begin = "/account/totp/begin";
@@ -207,10 +201,10 @@ async fn setting_it_up_takes_the_password_and_a_code_and_not_for_ever() {
     assert!(page.error_at("code").contains("not right"), "{}", page.html);
     // Nothing is asked for before it is confirmed.
     assert_eq!(app.browser().sign_in(EMAIL).await.location(), "/d/acme");
-    let form = browser.get("/account/totp").await.form("/account/totp/confirm");
+    let page = browser.get("/account/totp").await;
+    let (mut form, secret) = (page.form("/account/totp/confirm"), totp_secret(&page.text(".enrol pre")));
     app.clock.advance(Duration::minutes(31));
-    let code = secret_of(&app, &acme).await.code_at(app.clock.now());
-    let mut form = form;
+    let code = secret.code_at(app.clock.now());
     form.retain(|(name, _)| name != "code");
     form.push(("code".to_owned(), code));
     assert_eq!(browser.post("/account/totp/confirm", &form).await.location(), "/account");
@@ -230,4 +224,48 @@ async fn a_changed_password_ends_sessions_that_wait_for_a_code() {
     assert_eq!(slow.submit("/sign-in", "/sign-in", &fields).await.location(), "/sign-in/code");
     ada.app.clock.advance(Duration::minutes(11));
     assert!(slow.get("/sign-in/code").await.location().starts_with("/sign-in"));
+}
+
+async fn stored(app: &TestApp) -> Vec<u8> {
+    let secret = sqlx::query_scalar("select secret from platform.totp");
+    secret.fetch_one(&app.pool().await).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_secret_from_before_there_was_a_key_is_sealed_and_still_good() {
+    let ada = Enrolled::new().await;
+    let sealed = stored(&ada.app).await;
+    let plain = ada.secret.as_bytes();
+    assert!(!sealed.windows(plain.len()).any(|bytes| bytes == plain), "it is not to be read in the database");
+
+    let pool = ada.app.pool().await;
+    sqlx::query("update platform.totp set secret = $1").bind(plain).execute(&pool).await.unwrap();
+    ada.app.clock.advance(Duration::seconds(30));
+    type_code(&mut ada.half_way().await, &ada.code()).await.location();
+    let control = &ada.app.state().control;
+    assert_eq!(control.seal_stored_secrets().await.unwrap(), 1);
+    assert_eq!(control.seal_stored_secrets().await.unwrap(), 0);
+    let now = stored(&ada.app).await;
+    assert!(now.len() == sealed.len() && now != sealed);
+    ada.app.clock.advance(Duration::seconds(30));
+    type_code(&mut ada.half_way().await, &ada.code()).await.location();
+}
+
+#[tokio::test]
+async fn a_server_with_another_key_says_so_and_recovery_codes_still_let_in() {
+    let ada = Enrolled::new().await;
+    let mut of_another = stored(&ada.app).await;
+    // The name of the key that sealed it.
+    of_another[1] ^= 1;
+    let pool = ada.app.pool().await;
+    sqlx::query("update platform.totp set secret = $1").bind(of_another).execute(&pool).await.unwrap();
+    let told = ada.app.state().control.seal_stored_secrets().await.unwrap_err().to_string();
+    assert!(told.contains("of 1 accounts") && told.contains("SYNCLINE_SECRET_KEY"), "{told}");
+
+    ada.app.clock.advance(Duration::seconds(30));
+    let mut browser = ada.half_way().await;
+    let page = type_code(&mut browser, &ada.code()).await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(page.error_at("code").contains("Use a recovery code"), "{}", page.html);
+    type_code(&mut browser, &ada.recovery_codes[0]).await.location();
 }

@@ -9,7 +9,7 @@ use syncline::{
         keys::RowOp,
         server_write::{ServerRow, ServerWriter},
     },
-    tables::spec::WireProfile,
+    tables::{activity, spec::WireProfile},
 };
 
 use crate::support::{
@@ -345,4 +345,43 @@ async fn the_schema_is_drawn_with_a_link_to_every_table() {
         "parent.up names a row of parentchild.parent_id names a row of parent"
     );
     assert!(map.html.contains("href=\"/d/acme/notes/tables/alone\""));
+}
+
+/// The table's page, once PostgreSQL has counted so many rows written: it does so seconds after the commit.
+async fn written(browser: &mut Browser, rows: &str) -> Page {
+    for _ in 0..600 {
+        let page = browser.get(TABLE).await;
+        if page.texts("#chart-writes .chart-headline") == [rows] {
+            return page;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("never: {rows} rows written. {}", browser.get(TABLE).await.html);
+}
+
+#[tokio::test]
+async fn what_is_written_to_a_table_is_told_day_by_day() {
+    let server = TestApp::start().await;
+    let app = server.create_app(WireProfile::Strings, DDL).await;
+    let mut browser = owner(&server).await;
+    assert!(browser.get(TABLE).await.html.contains("Nothing was written in these 30 days."));
+    write(&server, &app, "ada", vec![kinds_row(1, &[]), kinds_row(2, &[])]).await;
+    written(&mut browser, "2").await;
+    let (apps, schema) = (&server.state().databases.apps, app.app.app_id.schema());
+    // As often as one likes: what was noted is not noted again.
+    for _ in 0..2 {
+        activity::note(apps, &schema, server.clock.now()).await.unwrap();
+    }
+
+    server.clock.advance(time::Duration::days(1));
+    let mut gone = kinds_row(1, &[]);
+    gone.op = RowOp::Delete;
+    write(&server, &app, "ada", vec![gone]).await;
+    let page = written(&mut browser, "3").await;
+    // Inserted, changed, deleted: today's and yesterday's.
+    let days = page.texts("#chart-writes tbody td");
+    assert_eq!(days, ["0", "0", "1", "2", "0", "0"]);
+    activity::note(apps, &schema, server.clock.now()).await.unwrap();
+    let list = browser.get("/d/acme/notes/tables").await;
+    assert_eq!(list.texts("tbody td[data-label='Rows written']"), ["3"], "{}", list.html);
 }

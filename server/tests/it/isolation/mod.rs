@@ -54,7 +54,10 @@ async fn fingerprint(pool: &PgPool) -> Vec<(String, Option<String>)> {
         r"select format('%I.%I', schemaname, tablename)
           from pg_tables
           where (schemaname = 'platform' or schemaname like 'app\_%')
-              and tablename not in ('session', 'security_event', '_sync_device', '_sync_device_event', '_sync_rollup')
+              and tablename not in (
+                  'session', 'security_event', '_sync_device', '_sync_device_event', '_sync_rollup',
+                  '_sync_table_counter', '_sync_table_day'
+              )
           order by 1",
     )
     .fetch_all(pool)

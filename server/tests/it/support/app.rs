@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use syncline::{
     app::Syncline,
-    auth::password::Password,
+    auth::{password::Password, sealing::SecretKey, totp::TotpSecret},
     clock::Clock,
     control::{
         accounts::{Account, Email, NewAccount},
@@ -33,6 +33,26 @@ use super::{
     browser::Browser,
     database::{self, TestDatabase},
 };
+
+/// The key of every server that tests start.
+pub(crate) fn secret_key() -> SecretKey {
+    SecretKey::generate(&Chance::seeded(5))
+}
+
+/// The secret that the page shows which sets an authenticator up, as people type it.
+pub(crate) fn totp_secret(shown: &str) -> TotpSecret {
+    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let (mut bits, mut held, mut bytes) = (0_u32, 0, Vec::new());
+    for letter in shown.chars().filter(|letter| !letter.is_whitespace()) {
+        bits = (bits << 5 | ALPHABET.find(letter).expect("base32") as u32) & 0xfff;
+        held += 5;
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held) as u8);
+        }
+    }
+    TotpSecret::from_bytes(&bytes).expect("a secret")
+}
 
 /// The password of every account that tests make.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -206,7 +226,7 @@ impl TestNode {
         let url = format!("http://{}", listener.local_addr().unwrap());
         config.http.public_url = Some(url.clone());
         config.http.listen = listener.local_addr().unwrap();
-        let state = Syncline::new(config, clock, Chance::system(), database.databases().await);
+        let state = Syncline::new(config, secret_key(), clock, Chance::system(), database.databases().await);
         state.start_tasks();
         let service = router(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });

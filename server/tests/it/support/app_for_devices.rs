@@ -23,7 +23,7 @@ use syncline::{
 };
 
 use super::{
-    app::{PASSWORD, TestApp},
+    app::{PASSWORD, TestApp, secret_key},
     device::{
         Device,
         schema::{DDL, Profile},
@@ -99,7 +99,7 @@ pub(crate) async fn app_for_devices_on(server: &RealServer, profile: Profile) ->
     let config = Config::default();
     let databases =
         Databases::connect(&server.database_url(), &config.database).await.expect("the server's database");
-    let node = Syncline::new(config, Clock::system(), Chance::system(), databases);
+    let node = Syncline::new(config, secret_key(), Clock::system(), Chance::system(), databases);
     let account = NewAccount {
         email: Email::parse("owner@acme.example").unwrap(),
         password: Password::new(PASSWORD).unwrap(),

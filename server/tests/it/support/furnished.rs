@@ -127,6 +127,16 @@ impl PlainDevice {
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
     }
 
+    /// Download all there is.
+    pub(crate) async fn pulls(&self) {
+        let request = Client::new()
+            .get(format!("{}/sync/pull?after_bundle_seq=0", self.base_url))
+            .bearer_auth(&self.token)
+            .header("Oversync-Source-ID", &self.source);
+        let answer = Answer::of(request).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    }
+
     /// A whole push; answers what commit does, or the refusal before it.
     pub(crate) async fn push(&self, number: i64, rows: &[Json]) -> Answer {
         let announced = json!({

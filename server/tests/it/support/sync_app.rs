@@ -22,7 +22,7 @@ use syncline::{
 use time::Duration;
 
 use super::{
-    app::TestSyncApp,
+    app::{TestSyncApp, secret_key},
     database::{self, TestDatabase},
 };
 
@@ -67,7 +67,7 @@ impl SyncApp {
         let mut config = Config::default();
         change(&mut config);
         let clock = Clock::for_testing();
-        let state = Syncline::new(config, clock.clone(), Chance::seeded(1), databases.clone());
+        let state = Syncline::new(config, secret_key(), clock.clone(), Chance::seeded(1), databases.clone());
         let app = AppId::new();
         engine_schema::create(&databases.apps, app, profile, clock.now()).await.unwrap();
         for sql in [
@@ -98,6 +98,7 @@ impl SyncApp {
     pub(crate) async fn another_node(&self) -> String {
         let state = Syncline::new(
             Config::clone(&self.state.config),
+            secret_key(),
             self.state.clock.clone(),
             Chance::seeded(2),
             self.database.databases().await,

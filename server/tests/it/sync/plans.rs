@@ -5,6 +5,7 @@ use serde_json::json;
 use syncline::{app::Syncline, ids::Chance, ops::config::Config};
 
 use crate::support::{
+    app::secret_key,
     scans::{assert_read_by_index, backends, scans, wait_for_backends},
     sync_app::{SyncApp, SyncClient, delete, insert, serve, update},
 };
@@ -102,7 +103,8 @@ async fn no_hot_path_reads_a_table_from_end_to_end() {
     let before = scans(&pool, app.app.schema().as_str()).await;
 
     let databases = app.database.databases().await;
-    let server = Syncline::new(Config::default(), app.state.clock.clone(), Chance::seeded(3), databases);
+    let server =
+        Syncline::new(Config::default(), secret_key(), app.state.clock.clone(), Chance::seeded(3), databases);
     let base = serve(&server).await;
     let others: Vec<_> = others.iter().map(|other| other.at(&base)).collect();
     use_everything(&device.at(&base), &others).await;

@@ -175,14 +175,16 @@ async fn plan(
             return Ok(Err(Box::new(form)));
         }
     };
-    if input.csv.len() > MAX_FILE {
+    // Browsers send every line of a form with a carriage return; those of the file cannot be told from these.
+    let text = input.csv.replace("\r\n", "\n");
+    if text.len() > MAX_FILE {
         form.csv = "".into();
         form.csv.reject("The file is larger than 4 MB. Split it.");
         return Ok(Err(Box::new(form)));
     }
-    let file = import_file::read(table, &input.csv, scope.as_ref(), input.literal.0);
+    let file = import_file::read(table, &text, scope.as_ref(), input.literal.0);
     let catalog = &developer.live().catalog;
-    let mut plan = compare(databases, catalog, table, file, &input.csv).await?;
+    let mut plan = compare(databases, catalog, table, file, &text).await?;
     if plan.run.problem_count == 0 {
         try_out(engine, catalog, &mut plan).await?;
     }

@@ -66,10 +66,14 @@ impl Chromedriver {
         Self { url: format!("http://127.0.0.1:{port}"), folder, _process: process }
     }
 
-    /// What a new session asks for: a browser with an empty profile that talks to nobody but our server.
-    pub(super) fn capabilities(&self) -> Value {
+    /// A folder for one browser: its profile, and what is downloaded with it.
+    pub(super) fn profile(&self) -> PathBuf {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let profile = self.folder.path().join(NUMBER.fetch_add(1, Ordering::Relaxed).to_string());
+        self.folder.path().join(NUMBER.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    /// What a new session asks for: a browser with this profile, still empty, that talks to nobody but our server.
+    pub(super) fn capabilities(profile: &Path, downloads: &Path) -> Value {
         let mut arguments: Vec<String> = [
             "--headless=new",
             "--disable-gpu",
@@ -89,7 +93,11 @@ impl Chromedriver {
         if nix::unistd::Uid::effective().is_root() {
             arguments.push("--no-sandbox".to_owned());
         }
-        let mut options = json!({ "args": arguments });
+        let preferences = json!({
+            "download.default_directory": downloads,
+            "download.prompt_for_download": false,
+        });
+        let mut options = json!({ "args": arguments, "prefs": preferences });
         if let Some(program) = chromium() {
             options["binary"] = json!(program);
         }

@@ -14,7 +14,9 @@ const nameOf = (element) => {
   if (labelledBy) return clean(labelledBy.split(/\s+/).map((id) => document.getElementById(id)?.textContent).join(" "));
   if (element.hasAttribute("aria-label")) return clean(element.getAttribute("aria-label"));
   if (element.labels?.length) return clean([...element.labels].map((label) => label.innerText).join(" "));
-  return clean(element.innerText) || clean(element.value) || clean(element.title);
+  // What is drawn has its name inside.
+  const within = element instanceof SVGElement ? element.querySelector(":scope > title")?.textContent : "";
+  return clean(element.innerText) || clean(element.value) || clean(element.title) || clean(within);
 };
 
 const selectors = {

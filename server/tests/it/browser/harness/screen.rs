@@ -99,7 +99,16 @@ impl Screen {
 
     /// The same for the field that is in the smallest part of the page with `around` in it.
     pub(crate) async fn fill_in(&self, around: &str, label: &str, text: &str) {
+        // The parts of a date are typed in the order of the browser's language, which nobody here knows.
+        const CHOOSE_DATE: &str = "const [field, text] = arguments;
+            if (field.type !== 'date') return false;
+            field.value = text;
+            field.dispatchEvent(new Event('change', { bubbles: true }));
+            return true;";
         self.with(Kind::Fill, label, around, async |element| {
+            if self.session.run(CHOOSE_DATE, json!([element.reference(), text])).await? == Value::Bool(true) {
+                return Ok(());
+            }
             self.session.clear(&element).await?;
             self.session.type_into(&element, text).await
         })
@@ -112,15 +121,41 @@ impl Screen {
         self.with(Kind::Fill, label, "", async |element| self.session.type_into(&element, path).await).await;
     }
 
+    /// Click a link that downloads a file; answers what the file is called and what is in it.
+    pub(crate) async fn download(&self, name: &str) -> (String, Vec<u8>) {
+        self.click(name).await;
+        // Until it is whole it has another name.
+        let is_whole = |file: &String| !file.starts_with('.') && !file.ends_with(".crdownload");
+        let whole = async || {
+            let entries = fs::read_dir(&self.session.downloads).ok()?;
+            entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).find(is_whole)
+        };
+        let file = self.wait(&format!("“{name}” is downloaded"), whole).await;
+        let path = self.session.downloads.join(&file);
+        let bytes = fs::read(&path).unwrap();
+        fs::remove_file(path).unwrap();
+        (file, bytes)
+    }
+
     /// Click the radio button or check box with that label.
     pub(crate) async fn choose(&self, label: &str) {
-        self.with(Kind::Choose, label, "", async |element| self.session.click(&element).await).await;
+        self.choose_in("", label).await;
+    }
+
+    /// Click the one that is in the smallest part of the page with `around` in it.
+    pub(crate) async fn choose_in(&self, around: &str, label: &str) {
+        self.with(Kind::Choose, label, around, async |element| self.session.click(&element).await).await;
     }
 
     /// Choose an option, by its text, from the list with that label.
     pub(crate) async fn select(&self, label: &str, option: &str) {
+        self.select_in("", label, option).await;
+    }
+
+    /// The same for the list that is in the smallest part of the page with `around` in it.
+    pub(crate) async fn select_in(&self, around: &str, label: &str, option: &str) {
         let name = option.to_owned();
-        self.with(Kind::Select, label, "", async |element| {
+        self.with(Kind::Select, label, around, async |element| {
             const OPTION: &str =
                 "return [...arguments[0].options].find((o) => o.text.trim() === arguments[1]) ?? null;";
             let option = self.session.run(OPTION, json!([element.reference(), name])).await?;
@@ -195,23 +230,44 @@ impl Screen {
         STANDARD.decode(encoded).expect("base64")
     }
 
+    /// The same of the whole page, however far it goes below the screen; of a very long one the beginning.
+    async fn picture_of_the_page(&self) -> Vec<u8> {
+        const SIZE: &str = "return [innerWidth, Math.min(document.documentElement.scrollHeight, 4000)];";
+        let size = self.evaluate(SIZE, json!([])).await;
+        let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1 });
+        let parameters = json!({ "captureBeyondViewport": true, "clip": clip });
+        let taken = self.session.devtools("Page.captureScreenshot", parameters).await;
+        let taken = taken.unwrap_or_else(|failure| panic!("{}", failure.message));
+        STANDARD.decode(taken["data"].as_str().expect("a picture")).expect("base64")
+    }
+
     /// Keep a picture as `{name}.png` in the folder that SYNCLINE_SCREENSHOTS names, if it names one.
     pub(crate) async fn shot(&self, name: &str) {
-        if let Some(folder) = env::var_os("SYNCLINE_SCREENSHOTS").map(PathBuf::from) {
-            let file = folder.join(format!("{name}.png"));
-            fs::create_dir_all(file.parent().expect("it is in a folder")).unwrap();
+        if let Some(file) = kept_as(name) {
             fs::write(file, self.picture().await).unwrap();
         }
     }
 
+    /// The same of the whole page.
+    pub(crate) async fn shot_of_the_page(&self, name: &str) {
+        if let Some(file) = kept_as(name) {
+            fs::write(file, self.picture_of_the_page().await).unwrap();
+        }
+    }
+
     /// What the browser complained about since this was last asked: errors of scripts, breaches of the CSP, things that
-    /// did not load. A form that comes back with what is wrong in it (422) is none of these.
+    /// did not load. A form that comes back with what is wrong in it (422), or with what has changed meanwhile (409), is
+    /// none of these.
     pub(crate) async fn complaints(&self) -> Vec<String> {
         let log = self.session.take_log().await.unwrap_or_else(|failure| panic!("{}", failure.message));
         log.iter()
             .filter(|entry| matches!(entry["level"].as_str(), Some("SEVERE" | "WARNING")))
             .filter_map(|entry| entry["message"].as_str())
-            .filter(|message| !message.contains("the server responded with a status of 422"))
+            .filter(|message| {
+                !["422", "409"]
+                    .iter()
+                    .any(|status| message.contains(&format!("responded with a status of {status}")))
+            })
             .map(str::to_owned)
             .collect()
     }
@@ -269,4 +325,11 @@ impl Screen {
         let done = self.session.devtools(command, parameters).await;
         done.unwrap_or_else(|failure| panic!("{command}: {}", failure.message));
     }
+}
+
+/// Where a picture of that name is kept, if any are.
+fn kept_as(name: &str) -> Option<PathBuf> {
+    let file = PathBuf::from(env::var_os("SYNCLINE_SCREENSHOTS")?).join(format!("{name}.png"));
+    fs::create_dir_all(file.parent().expect("it is in a folder")).unwrap();
+    Some(file)
 }

@@ -4,6 +4,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    path::PathBuf,
 };
 
 use reqwest::{Client, Method};
@@ -18,6 +19,8 @@ pub(super) struct Session {
     http: Client,
     /// `http://127.0.0.1:{port}/session/{id}`
     url: String,
+    /// Where files go that are downloaded.
+    pub(super) downloads: PathBuf,
     _turn: OwnedSemaphorePermit,
 }
 
@@ -40,8 +43,12 @@ impl Session {
     pub(super) async fn new() -> Self {
         let (driver, turn) = Chromedriver::turn().await;
         let http = Client::builder().no_proxy().build().unwrap();
-        let mut session = Self { http, url: format!("{}/session", driver.url), _turn: turn };
-        let opened = session.post("", driver.capabilities()).await;
+        let profile = driver.profile();
+        let downloads = profile.join("Downloads");
+        std::fs::create_dir_all(&downloads).unwrap();
+        let capabilities = Chromedriver::capabilities(&profile, &downloads);
+        let mut session = Self { http, url: format!("{}/session", driver.url), downloads, _turn: turn };
+        let opened = session.post("", capabilities).await;
         let opened = opened.unwrap_or_else(|failure| panic!("Chromium does not start: {}", failure.message));
         session.url = format!("{}/{}", session.url, opened["sessionId"].as_str().expect("a session id"));
         session
