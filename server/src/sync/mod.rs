@@ -11,6 +11,7 @@ pub mod connect;
 pub mod device;
 pub mod erase;
 pub mod export;
+mod fair_share;
 pub mod gate;
 pub mod history;
 pub mod hub;
@@ -59,6 +60,8 @@ pub struct Parts {
     limits: LimitsConfig,
     /// Where commits of one scope wait for each other before they take a connection.
     queues: queue::ScopeQueues,
+    /// Where requests of an app that asks for a lot wait, so that other apps' need not.
+    shares: fair_share::FairShares,
     /// Where the steps of small pushes wait to be taken with others.
     groups: push::PushGroups,
     /// And the reading back of what became of them.
@@ -117,6 +120,7 @@ impl Engine {
             apps,
             clock,
             queues: queue::ScopeQueues::default(),
+            shares: fair_share::FairShares::new(limits.crowded_requests()),
             groups: push::PushGroups::default(),
             reads: bundle::ReadGroups::new(1),
             tasks: TaskTracker::new(),
