@@ -1,6 +1,6 @@
 //! What a running server consists of: the state that every handler can take its part of, and its background tasks.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use axum::extract::FromRef;
 
@@ -16,10 +16,14 @@ use crate::{
     sync::{Engine, relay::Relay, retention::Keep},
 };
 
-/// The server's state. One a process, made by `main` or by a test; cheap to clone. Handlers take the part they need
-/// with `State(…)`.
-#[derive(Debug, Clone, FromRef)]
-pub struct Syncline {
+/// The server's state. One a process, made by `main` or by a test; cheap to clone, as axum does for every request.
+/// Handlers take the part they need with `State(…)`.
+#[derive(Debug, Clone)]
+pub struct Syncline(Arc<Parts>);
+
+/// What the state consists of.
+#[derive(Debug)]
+pub struct Parts {
     pub config: Arc<Config>,
     pub clock: Clock,
     pub chance: Chance,
@@ -40,7 +44,7 @@ impl Syncline {
         databases: Databases,
     ) -> Self {
         let control = ControlPlane::new(&databases, secret_key, clock.clone(), chance.clone());
-        Self {
+        Self(Arc::new(Parts {
             directory: Directory::new(control.clone(), databases.apps.clone()),
             engine: Engine::new(databases.apps.clone(), clock.clone(), config.limits.clone()),
             simulator: Simulator::default(),
@@ -50,7 +54,7 @@ impl Syncline {
             control,
             databases,
             lifecycle: Lifecycle::default(),
-        }
+        }))
     }
 
     /// How much history stays of an app with these settings; None: all of it.
@@ -104,4 +108,35 @@ impl Syncline {
         self.lifecycle.finished().await;
         self.databases.close().await;
     }
+}
+
+impl Deref for Syncline {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Handlers may take `State(part)`.
+macro_rules! part {
+    ($($field:ident: $part:ty),* $(,)?) => {
+        $(impl FromRef<Syncline> for $part {
+            fn from_ref(state: &Syncline) -> Self {
+                state.$field.clone()
+            }
+        })*
+    };
+}
+
+part! {
+    config: Arc<Config>,
+    clock: Clock,
+    chance: Chance,
+    databases: Databases,
+    control: ControlPlane,
+    directory: Directory,
+    engine: Engine,
+    simulator: Simulator,
+    lifecycle: Lifecycle,
 }

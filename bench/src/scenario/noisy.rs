@@ -3,11 +3,17 @@
 
 use std::{
     rc::Rc,
+    sync::mpsc::{self, Sender},
+    thread,
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
-use tokio::time::{MissedTickBehavior, interval};
+use anyhow::{Context, Result, anyhow};
+use tokio::{
+    runtime::Builder,
+    task::LocalSet,
+    time::{MissedTickBehavior, interval},
+};
 
 use super::{Run, at_once, finished, push_cycle, push_cycles};
 use crate::{
@@ -30,21 +36,22 @@ pub(crate) struct Load {
 pub(crate) async fn run(run: &Run, noisy: &Rc<Target>, load: Load) -> Result<[Figures; 2]> {
     let alone = quiet(run, load, "noisy-before").await?;
 
-    let noise = Run { target: noisy.clone(), name: format!("{}-noise", run.name), ..run.clone() };
-    let devices = noise.devices(load.noisy_users).await?;
-    let recorder = noise.recorder();
+    let (target, watched, name) = (Target::clone(noisy), run.watched, format!("{}-noise", run.name));
     // Noise before the first and after the last measured cycle.
-    let end = tokio::time::Instant::now() + run.duration + Duration::from_secs(2);
-    let noise_recorder = recorder.clone();
-    let making = tokio::task::spawn_local(async move {
-        drop(at_once(devices, |_, device| push_cycles(device, end, noise_recorder.clone())).await);
+    let duration = run.duration + Duration::from_secs(2);
+    let (started, starts) = mpsc::channel();
+    // On a thread of its own: a quiet device must not wait for what the driver does for the noisy ones.
+    let making = thread::spawn(move || {
+        let noise = Run { target: Rc::new(target), watched, duration, name };
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(LocalSet::new().run_until(make_noise(noise, load.noisy_users, started)))
     });
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // If it failed before it began, its own error says why.
+    if starts.recv().is_ok() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
     let beside = quiet(run, load, "noisy-beside").await?;
-    making.await?;
-    let recorder = finished(recorder);
-    let cycles = recorder.succeeded();
-    let noise = recorder.end("noise", &noisy.base_url, cycles, "cycles/s");
+    let noise = making.join().map_err(|_| anyhow!("the noise panicked"))?.context("there was no noise")?;
 
     let growth = round(beside.times.p95_ms / alone.times.p95_ms);
     let beside = beside
@@ -52,6 +59,18 @@ pub(crate) async fn run(run: &Run, noisy: &Rc<Target>, load: Load) -> Result<[Fi
         .with("noise_rate", noise.rate)
         .with("noise_users", load.noisy_users);
     Ok([alone, beside.with("noise_errors", noise.errors)])
+}
+
+/// Push as fast as `users` devices can; `started` hears when they are ready.
+async fn make_noise(run: Run, users: usize, started: Sender<()>) -> Result<Figures> {
+    let devices = run.devices(users).await?;
+    started.send(())?;
+    let recorder = run.recorder();
+    let end = tokio::time::Instant::now() + run.duration;
+    drop(at_once(devices, |_, device| push_cycles(device, end, recorder.clone())).await);
+    let recorder = finished(recorder);
+    let cycles = recorder.succeeded();
+    Ok(recorder.end("noise", &run.target.base_url, cycles, "cycles/s"))
 }
 
 async fn quiet(run: &Run, load: Load, name: &str) -> Result<Figures> {

@@ -43,7 +43,9 @@ impl Engine {
             .bind(Uuid::new_v4())
             .bind(now)
             .bind(self.lease_ttl());
+        let share = self.shares.enter(caller.app.app).await;
         let decision: Decision = self.apps.one(&caller.app.schema, query).await?;
+        drop(share);
         Ok(decision.into_resolution(now))
     }
 

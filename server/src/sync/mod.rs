@@ -11,6 +11,7 @@ pub mod connect;
 pub mod device;
 pub mod erase;
 pub mod export;
+mod fair_share;
 pub mod gate;
 pub mod history;
 pub mod hub;
@@ -33,7 +34,7 @@ pub mod snapshot;
 mod together;
 pub mod watch;
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use tokio_util::task::TaskTracker;
 
@@ -49,12 +50,18 @@ use crate::{
 
 /// The use cases of the sync protocol. One a process; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Engine {
+pub struct Engine(Arc<Parts>);
+
+/// What the engine consists of.
+#[derive(Debug)]
+pub struct Parts {
     apps: AppPool,
     clock: Clock,
-    limits: Arc<LimitsConfig>,
+    limits: LimitsConfig,
     /// Where commits of one scope wait for each other before they take a connection.
     queues: queue::ScopeQueues,
+    /// Where requests of an app that asks for a lot wait, so that other apps' need not.
+    shares: fair_share::FairShares,
     /// Where the steps of small pushes wait to be taken with others.
     groups: push::PushGroups,
     /// And the reading back of what became of them.
@@ -110,10 +117,11 @@ impl SyncCaller {
 
 impl Engine {
     pub fn new(apps: AppPool, clock: Clock, limits: LimitsConfig) -> Self {
-        Self {
+        Self(Arc::new(Parts {
             apps,
             clock,
             queues: queue::ScopeQueues::default(),
+            shares: fair_share::FairShares::new(limits.crowded_requests()),
             groups: push::PushGroups::default(),
             reads: bundle::ReadGroups::new(1),
             tasks: TaskTracker::new(),
@@ -130,8 +138,8 @@ impl Engine {
             exports: export::Places::default(),
             apps_with_snapshots: snapshot::AppsWithSnapshots::default(),
             snapshots: snapshot::Capacity::new(&limits),
-            limits: Arc::new(limits),
-        }
+            limits,
+        }))
     }
 
     /// Wait for commits and whatever else goes on without its request. Call it when no request is open any more.
@@ -179,6 +187,14 @@ impl Engine {
     pub(in crate::sync) fn committed(&self, event: CommitEvent) {
         tracing::debug!(app.id = %event.app, bundle.seq = event.seq.0, "a bundle was committed");
         self.hub.committed(event);
+    }
+}
+
+impl Deref for Engine {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
     }
 }
 

@@ -181,7 +181,9 @@ impl Engine {
                 .min(self.limits.max_bundles_per_pull),
             max_bytes: self.limits.max_bytes_per_pull,
         };
+        let share = self.shares.enter(caller.app.app).await;
         let row = self.read_page(caller, request, &bounds).await?.ok_or(ScopeNotReady::Uninitialized)?;
+        drop(share);
         gate::check(Some(row.try_get("state")?))?;
         let after = request.after;
         let latest = BundleSeq(row.try_get("bundle_seq")?);

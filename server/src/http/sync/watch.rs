@@ -87,8 +87,8 @@ pub(crate) async fn watch(
     let events = events(EventStream {
         watch,
         heartbeat: heartbeat(heartbeat_every),
-        clock: app.clock,
-        directory: app.directory,
+        clock: app.clock.clone(),
+        directory: app.directory.clone(),
         live: Arc::clone(actor.live()),
         user: actor.token_user().clone(),
         draining: app.lifecycle.draining(),

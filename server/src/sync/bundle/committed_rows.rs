@@ -151,7 +151,9 @@ impl Engine {
             let engine = engine.clone();
             async move { engine.read_group(group).await }
         };
+        let share = self.shares.enter(caller.app.app).await;
         let found = self.reads.ask(&self.tasks, caller.together(), wanted, read).await;
+        drop(share);
         let found = found.expect("BUG: reading a bundle panicked")?.ok_or(CommittedRowsError::NotFound)?;
         found.into_page(query, first, max_rows, caller.app.profile)
     }

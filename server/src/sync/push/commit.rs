@@ -105,6 +105,8 @@ impl Engine {
         // Before a connection is taken: whoever waits for its scope holds none.
         let turn = self.queues.turn(caller.app.app, &caller.scope).await;
         let turn = turn.map_err(|ScopeBusy| CommitError::Busy)?;
+        // After the turn: an app's other scopes must not wait for one that many devices write to.
+        let share = self.shares.enter(caller.app.app).await;
         let mut attempt = match self.commit_grouped(caller, push_id).await {
             Ok(Some(committed)) => Ok(committed),
             Ok(None) => self.try_commit(caller, push_id).await,
@@ -116,7 +118,7 @@ impl Engine {
             }
             attempt = self.try_commit(caller, push_id).await;
         }
-        drop(turn);
+        drop((share, turn));
         match attempt {
             Ok(committed) => {
                 self.committed(CommitEvent {

@@ -124,7 +124,9 @@ impl Engine {
             let engine = engine.clone();
             async move { engine.create_group(group).await }
         };
+        let share = self.shares.enter(caller.app.app).await;
         let answer = self.groups.creates.ask(&self.tasks, caller.together(), one.clone(), create).await;
+        drop(share);
         let answer = answer.expect("BUG: creating a push panicked")?;
         answer.into_created(caller, &one.new, push_id)
     }

@@ -125,6 +125,7 @@ impl Engine {
     ) -> Result<StagedPush, StageError> {
         let chunk = Arc::new(chunk);
         let one = Uploaded { caller: caller.clone(), push_id, chunk: Arc::clone(&chunk) };
+        let share = self.shares.enter(caller.app.app).await;
         let answer = if one.is_small() {
             let engine = self.clone();
             let stage = move |group| {
@@ -136,6 +137,7 @@ impl Engine {
         } else {
             self.stage_alone(one).await?
         };
+        drop(share);
         answer.into_staged(caller, &chunk, self.limits.max_bytes_per_bundle)
     }
 
