@@ -20,7 +20,6 @@ pub mod plan;
 pub mod publish;
 pub mod published;
 pub mod render;
-pub mod size;
 pub mod sizes;
 pub mod spec;
 mod triggers;

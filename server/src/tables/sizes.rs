@@ -1,11 +1,11 @@
-//! How much one scope has: rows and bytes of every table, and of its history. For people: bounded, so about right where
-//! there is much.
+//! How much there is of an app: the room that its tables take, and what one scope has in them and in its history. For
+//! people: what is counted is bounded, so about right where there is much.
 
 use sqlx::AssertSqlSafe;
 
 use super::{
     catalog::{AppCatalog, CatalogTable},
-    ident::SCOPE_COLUMN,
+    ident::{SCOPE_COLUMN, quote_literal},
 };
 use crate::{
     ids::ScopeId,
@@ -16,6 +16,16 @@ use crate::{
 const COUNTED_ROWS: i64 = 10_000;
 /// Rows of one table, and bundles, that are measured; the others are taken to be like them.
 const MEASURED: i64 = 200;
+
+/// The room that a table takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct TableRoom {
+    pub table_no: i32,
+    /// Bytes of the rows, the long values that are kept apart, and the indexes.
+    pub bytes: i64,
+    /// Of these, of the indexes.
+    pub index_bytes: i64,
+}
 
 /// What a scope has in a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
@@ -58,7 +68,18 @@ const HISTORY: &str = "select s.bundles,
         ) b
     ) m";
 
-/// Every table of the app, in the order of their numbers, in one statement.
+/// The room of every table of the app, in the order of their numbers. Cheap whatever is in them: PostgreSQL looks at its
+/// files, not at the rows.
+pub async fn rooms(apps: &AppPool, app: &AppCatalog) -> Result<Vec<TableRoom>, sqlx::Error> {
+    if app.tables().is_empty() {
+        return Ok(Vec::new());
+    }
+    let parts: Vec<String> = app.tables().iter().map(|table| room_sql(app, table)).collect();
+    let query = sqlx::query_as(AssertSqlSafe(parts.join("\nunion all\n"))).persistent(false);
+    apps.all(&app.schema, query).await
+}
+
+/// What the scope has in every table of the app, in the order of their numbers, in one statement.
 pub async fn tables(
     apps: &AppPool,
     app: &AppCatalog,
@@ -84,6 +105,15 @@ pub async fn history(
 ) -> Result<Option<HistorySize>, sqlx::Error> {
     let query = sqlx::query_as(in_schema(&app.schema, HISTORY)).bind(scope).bind(MEASURED);
     apps.optional(&app.schema, query).await
+}
+
+fn room_sql(app: &AppCatalog, table: &CatalogTable) -> String {
+    let relation = quote_literal(&format!("{}.{}", app.schema, table.name().quoted()));
+    format!(
+        "select {no}::integer as table_no, pg_total_relation_size({relation}::regclass) as bytes, \
+         pg_indexes_size({relation}::regclass) as index_bytes",
+        no = table.table_no()
+    )
 }
 
 fn table_sql(app: &AppCatalog, table: &CatalogTable) -> String {

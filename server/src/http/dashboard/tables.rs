@@ -43,7 +43,7 @@ use crate::{
         browse::{self, BrowseError, LOOKED_AT, PAGE_PATIENCE, RowPage, Wanted},
         catalog::CatalogTable,
         inspect::{self, BrowsedRow, RowCount, RowCursor},
-        size::{self, TableSize},
+        sizes::{self, TableRoom},
         spec::{ColumnSpec, KeyKind},
     },
 };
@@ -64,7 +64,7 @@ pub async fn list(
 ) -> Result<Response, PageError> {
     let (catalog, now) = (&viewer.live().catalog, clock.now());
     let counts = inspect::row_counts(&databases.apps, catalog, None).await?;
-    let sizes = size::table_sizes(&databases.apps, catalog).await?;
+    let sizes = sizes::rooms(&databases.apps, catalog).await?;
     let week = activity::since(&databases.apps, catalog, writes::first_day(now, 7), now).await?;
     let rows = catalog.tables().iter().map(|table| TableRow {
         rows_written: writes::sum(table, &week),
@@ -102,7 +102,7 @@ pub async fn detail(
         (StatusCode::UNPROCESSABLE_ENTITY, RowPage::default(), None)
     };
     let (rows, rows_exact) = count_of(table, &inspect::row_counts(&databases.apps, catalog, None).await?);
-    let bytes = bytes_of(table, &size::table_sizes(&databases.apps, catalog).await?);
+    let bytes = bytes_of(table, &sizes::rooms(&databases.apps, catalog).await?);
     let month = activity::since(&databases.apps, catalog, writes::first_day(now, writes::DAYS), now).await?;
     show_as(
         status,
@@ -214,7 +214,7 @@ fn cells(payload: &str) -> Result<Cells, ApiError> {
     members.into_iter().map(cell).collect()
 }
 
-fn row_of(table: &CatalogTable, (rows, rows_exact): (i64, bool), sizes: &[TableSize]) -> TableRow {
+fn row_of(table: &CatalogTable, (rows, rows_exact): (i64, bool), sizes: &[TableRoom]) -> TableRow {
     let mut parents: Vec<String> = table.spec.foreign_keys.iter().map(|key| key.parent.to_string()).collect();
     parents.sort();
     parents.dedup();
@@ -232,7 +232,7 @@ fn row_of(table: &CatalogTable, (rows, rows_exact): (i64, bool), sizes: &[TableS
 }
 
 /// The bytes that the table takes.
-fn bytes_of(table: &CatalogTable, sizes: &[TableSize]) -> i64 {
+fn bytes_of(table: &CatalogTable, sizes: &[TableRoom]) -> i64 {
     sizes.iter().find(|size| size.table_no == table.table_no()).map_or(0, |size| size.bytes)
 }
 

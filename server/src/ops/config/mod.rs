@@ -88,19 +88,14 @@ pub struct LimitsConfig {
     pub max_watch_streams: usize,
     /// A comment is sent on an open `watch` stream this often, so that nobody in between takes it for dead.
     pub watch_heartbeat_seconds: u64,
-    /// Requests that are worked on at once of apps that ask for more, while other apps are at work too. 0: four for each
-    /// core.
-    pub crowded_requests: usize,
+    /// Requests, for each core, that are worked on at once of apps that ask for more while other apps are at work too.
+    pub crowded_requests_per_core: usize,
 }
 
 impl LimitsConfig {
-    /// [`LimitsConfig::crowded_requests`] as it is meant.
+    /// [`LimitsConfig::crowded_requests_per_core`] of all cores.
     pub fn crowded_requests(&self) -> usize {
-        const PER_CORE: usize = 4;
-        match self.crowded_requests {
-            0 => PER_CORE * std::thread::available_parallelism().map_or(1, usize::from),
-            set => set,
-        }
+        self.crowded_requests_per_core * std::thread::available_parallelism().map_or(1, usize::from)
     }
 }
 
@@ -261,7 +256,7 @@ impl Default for LimitsConfig {
             initialization_lease_ttl_seconds: 15 * 60,
             max_watch_streams: 50_000,
             watch_heartbeat_seconds: 25,
-            crowded_requests: 0,
+            crowded_requests_per_core: 4,
         }
     }
 }
