@@ -256,7 +256,7 @@ impl Default for LimitsConfig {
             initialization_lease_ttl_seconds: 15 * 60,
             max_watch_streams: 50_000,
             watch_heartbeat_seconds: 25,
-            crowded_requests_per_core: 4,
+            crowded_requests_per_core: 2,
         }
     }
 }
