@@ -23,6 +23,8 @@ const SOURCE_ID: HeaderName = HeaderName::from_static("oversync-source-id");
 /// A connection to a target's server; paths are relative to the base path it was opened with.
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
+    address: SocketAddr,
+    local: Ipv4Addr,
     host: HeaderValue,
     path: String,
 }
@@ -48,7 +50,13 @@ impl Connection {
     /// Connect from `local`: each loopback address has ephemeral ports of its own.
     pub(crate) async fn open(target: &Target, local: Ipv4Addr) -> Result<Self> {
         let sender = connect(target.address, local).await?;
-        Ok(Self { sender, host: target.host.clone(), path: target.path.clone() })
+        Ok(Self {
+            sender,
+            address: target.address,
+            local,
+            host: target.host.clone(),
+            path: target.path.clone(),
+        })
     }
 
     /// Speak to another app of the same server from now on.
@@ -112,6 +120,10 @@ impl Connection {
     }
 
     async fn whole(&mut self, request: Request<Full<Bytes>>) -> Result<Answer> {
+        if self.sender.is_closed() {
+            // The server may close one that nobody uses.
+            self.sender = connect(self.address, self.local).await?;
+        }
         self.sender.ready().await.context("the server closed the connection")?;
         let (head, body) = self.sender.send_request(request).await?.into_parts();
         Ok(Answer { status: head.status, body: body.collect().await?.to_bytes() })
