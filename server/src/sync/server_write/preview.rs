@@ -146,7 +146,7 @@ macro_rules! bundled {
                     first_value(e.op) over of_row as first_op,
                     first_value(e.effect_no) over of_row as first_no,
                     lead(e.effect_no) over of_row is null as is_last
-                from {schema}._sync_effect e
+                from {schema}._sync_each_effect e
                 where e.scope_id = $1
                 window of_row as (partition by e.table_no, e.key order by e.effect_no)
             ),
