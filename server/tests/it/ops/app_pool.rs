@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use sqlx::AssertSqlSafe;
 use syncline::{
     ids::{AppId, SchemaName},
@@ -103,6 +104,29 @@ async fn a_statement_given_up_half_way_does_not_disturb_the_next() {
     let slow = apps.rows(&one, sqlx::query("select pg_sleep(0.3)"));
     tokio::time::timeout(Duration::from_millis(50), slow).await.unwrap_err();
     assert_eq!(role(apps, &one).await.0, one.as_str());
+}
+
+/// Far more at once than there are connections, of two apps, half of which go away before they are served or in the middle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_goes_away_while_connections_are_handed_on_takes_none_along() {
+    let (_database, databases, both) = two_apps(3).await;
+    let apps = &databases.apps;
+    let asked = (0..600).map(|n| {
+        let schema = both[n % 2].clone();
+        async move {
+            let patience = Duration::from_millis(if n % 4 < 2 { 60_000 } else { n as u64 % 40 });
+            let asked = tokio::time::timeout(patience, role(apps, &schema)).await;
+            if let Ok((user, _)) = &asked {
+                assert_eq!(user, schema.as_str());
+            }
+            asked.is_ok()
+        }
+    });
+    let served = join_all(asked).await.into_iter().filter(|served| *served).count();
+    assert!((300..=600).contains(&served), "{served}");
+    let all_three = [apps.begin(&both[0]).await, apps.begin(&both[1]).await, apps.begin(&both[0]).await];
+    assert!(all_three.iter().all(Result::is_ok));
+    assert_eq!(apps.idle_and_used(), (0, 3));
 }
 
 #[tokio::test]
