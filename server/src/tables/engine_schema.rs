@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::{payload_sql::hash_string_expression, spec::WireProfile};
 use crate::{
     ids::{AppId, SchemaName},
-    ops::database::{AppPool, in_schema},
+    ops::database::{AppPool, AppTx, in_schema},
 };
 
 /// `migrations/app`, in order. The number of a file is its place here, from 1.
@@ -118,30 +118,33 @@ async fn migrate_to(
         return Err(MigrateError::Newer { found, known });
     }
     for number in found + 1..=known {
-        match run_migration(apps, &schema, profile, number, at).await {
-            Ok(()) => {}
-            // Another server has run it meanwhile.
-            Err(error) if is_duplicate(&error) && version(apps, &schema).await? >= number => {}
-            Err(error) => return Err(error.into()),
-        }
+        run_migration(apps, &schema, profile, number, at).await?;
     }
     Ok(())
 }
 
 /// The number of the latest migration that the schema has had; 0 before the first.
 async fn version(apps: &AppPool, schema: &SchemaName) -> Result<i32, sqlx::Error> {
-    let mut tx = apps.begin(schema).await?;
-    let begun: bool =
-        sqlx::query_scalar(in_schema(schema, "select to_regclass('{schema}._sync_migration') is not null"))
-            .persistent(false)
-            .fetch_one(&mut *tx)
-            .await?;
+    version_in(&mut apps.begin(schema).await?, schema).await
+}
+
+async fn version_in(tx: &mut AppTx, schema: &SchemaName) -> Result<i32, sqlx::Error> {
+    // Read from the catalog itself: `to_regclass` may answer from what the connection knew before it waited for the lock.
+    let begun: bool = sqlx::query_scalar(
+        "select exists (
+            select from pg_catalog.pg_tables t where t.schemaname = $1 and t.tablename = '_sync_migration'
+        )",
+    )
+    .persistent(false)
+    .bind(schema.as_str())
+    .fetch_one(&mut **tx)
+    .await?;
     if !begun {
         return Ok(0);
     }
     sqlx::query_scalar(in_schema(schema, "select coalesce(max(version), 0) from {schema}._sync_migration"))
         .persistent(false)
-        .fetch_one(&mut *tx)
+        .fetch_one(&mut **tx)
         .await
 }
 
@@ -154,6 +157,15 @@ async fn run_migration(
 ) -> Result<(), sqlx::Error> {
     let source = MIGRATIONS[usize::try_from(number - 1).expect("BUG: migrations are numbered from 1")];
     let mut tx = apps.begin(schema).await?;
+    // One at a time: other servers may be at it, and so may a job of this one.
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 0))")
+        .persistent(false)
+        .bind(schema.as_str())
+        .execute(&mut *tx)
+        .await?;
+    if version_in(&mut tx, schema).await? >= number {
+        return tx.rollback().await;
+    }
     for statement in source.split("\n-- next\n") {
         let sql = AssertSqlSafe(fill_in(schema, profile, statement));
         sqlx::raw_sql(sql).execute(&mut *tx).await?;
@@ -196,10 +208,10 @@ pub async fn drop(apps: &AppPool, app: AppId) -> Result<(), sqlx::Error> {
     tx.commit().await
 }
 
-/// Something was made twice at the same time: a role, a schema, a table, or the catalog's row of one.
+/// Something was made twice at the same time: a role, a schema, or the catalog's row of one.
 fn is_duplicate(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
-    matches!(code.as_deref(), Some("42701" | "42710" | "42P06" | "42P07" | "42723" | "23505" | "XX000"))
+    matches!(code.as_deref(), Some("42710" | "42P06" | "23505" | "XX000"))
 }
 
 #[cfg(test)]

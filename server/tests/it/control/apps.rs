@@ -1,5 +1,6 @@
 //! The life of an app: made, found by every node, interrupted, completed, deleted without a trace.
 
+use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use sqlx::PgPool;
@@ -12,6 +13,7 @@ use syncline::{
         slugs::Slug,
         tenants::AppName,
     },
+    ids::AppId,
     tables::{engine_schema, spec::WireProfile},
 };
 use time::Duration;
@@ -230,4 +232,21 @@ async fn an_app_of_an_older_server_is_brought_up_to_date_before_it_is_served_and
     newer.state.control.bring_all_up_to_date().await.unwrap();
     assert_eq!(version(&tasks).await, engine_schema::known_version());
     assert_eq!(newer.state.control.bring_all_up_to_date().await.unwrap(), 0);
+}
+
+/// Requests, the job and other nodes come upon an app that a newer server has to bring up to date at the same time.
+#[tokio::test]
+async fn an_app_is_brought_up_to_date_once_whoever_is_at_it() {
+    let app = TestApp::start().await;
+    let apps = &app.state().databases.apps;
+    for version in [0, 1, 9, 16] {
+        let (id, profile, at) = (AppId::new(), WireProfile::Strings, app.clock.now());
+        engine_schema::create_at_version(apps, id, profile, at, version).await.unwrap();
+        let all = (0..6).map(|_| engine_schema::migrate(apps, id, profile, at));
+        join_all(all).await.into_iter().collect::<Result<Vec<()>, _>>().unwrap();
+        let sql = format!("select version from {}._sync_migration order by version", id.schema());
+        let run: Vec<i32> =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&app.pool().await).await.unwrap();
+        assert_eq!(run, (1..=engine_schema::known_version()).collect::<Vec<_>>());
+    }
 }

@@ -1,5 +1,13 @@
 //! Every write to a synced table becomes rows of a bundle, in the wire's form.
 
+use std::collections::BTreeMap;
+
+use proptest::{
+    collection::vec,
+    prelude::any,
+    strategy::{Strategy, ValueTree},
+    test_runner::TestRunner,
+};
 use serde_json::json;
 use syncline::tables::spec::WireProfile;
 
@@ -257,6 +265,110 @@ async fn names_cannot_break_out_of_the_generated_sql() {
             "payload": {"{payload}": "k", "$capture0$": "v", "it's \\ ": 1.5, "{schema}": "AA==", "%s": null}
         })
     );
+}
+
+/// What a transaction did to a row.
+#[derive(Debug)]
+struct Touched {
+    was_there: bool,
+    /// The number of the statement that touched it first.
+    first: usize,
+    name: Option<String>,
+}
+
+/// A statement, 0 to 2 for insert, update and delete, on some rows of one scope and some of another.
+type Drawn = (u8, [u8; 2]);
+
+/// The statement as SQL; `rows` are those that are there, and are kept up to date. None if there is no row for it.
+fn statement(
+    number: usize,
+    (kind, wanted): Drawn,
+    scopes: &[String; 2],
+    rows: &mut BTreeMap<(usize, u8), Touched>,
+) -> Option<String> {
+    let name = format!("name {number}");
+    let mut hit = Vec::new();
+    for (scope, wanted) in wanted.into_iter().enumerate() {
+        for key in (0..8).filter(|key| wanted & (1 << key) != 0) {
+            let untouched = Touched { was_there: false, first: usize::MAX, name: None };
+            let row = rows.entry((scope, key)).or_insert(untouched);
+            if row.name.is_none() == (kind == 0) {
+                row.name = (kind < 2).then(|| name.clone());
+                row.first = row.first.min(number);
+                hit.push(format!("('{}', 'k{key}'{})", scopes[scope], if kind == 0 { ", '#'" } else { "" }));
+            }
+        }
+    }
+    let hit = (!hit.is_empty()).then(|| hit.join(", "))?;
+    Some(match kind {
+        0 => format!("insert into {{schema}}.parents values {}", hit.replace('#', &name)),
+        1 => format!("update {{schema}}.parents set name = '{name}' where (_sync_scope_id, id) in ({hit})"),
+        _ => format!("delete from {{schema}}.parents where (_sync_scope_id, id) in ({hit})"),
+    })
+}
+
+/// The rule of `_sync_seal` against plain code: a bundle has every row that has changed once, with what became of it, where it
+/// was touched first.
+#[tokio::test]
+async fn a_row_that_several_statements_touch_is_in_the_bundle_once() {
+    let app = family().await;
+    let mut runner = TestRunner::deterministic();
+    let plans = vec((0..3_u8, any::<[u8; 2]>()), 1..7);
+    for round in 0..80 {
+        let scopes = [format!("a{round}"), format!("b{round}")];
+        app.sql(&format!(
+            "insert into {{schema}}.parents
+             select s, 'k' || n, 'before' from unnest(array['{}', '{}']) s, generate_series(0, 3) n",
+            scopes[0], scopes[1]
+        ))
+        .await
+        .unwrap();
+        let before = |scope| (0..4_u8).map(move |key| (scope, key));
+        let mut rows: BTreeMap<_, _> = before(0)
+            .chain(before(1))
+            .map(|row| (row, Touched { was_there: true, first: usize::MAX, name: Some("before".to_owned()) }))
+            .collect();
+        let plan = plans.new_tree(&mut runner).unwrap().current();
+        let statements: Vec<_> = plan
+            .iter()
+            .enumerate()
+            .filter_map(|(number, drawn)| statement(number, *drawn, &scopes, &mut rows))
+            .collect();
+        app.sql(&statements.join(";\n")).await.unwrap();
+
+        for (number, scope) in scopes.iter().enumerate() {
+            let mut expected: Vec<_> = rows
+                .iter()
+                .filter(|((scope, _), row)| {
+                    *scope == number && row.first < usize::MAX && (row.was_there || row.name.is_some())
+                })
+                .map(|((_, key), row)| {
+                    let op = match &row.name {
+                        None => "DELETE",
+                        Some(_) if row.was_there => "UPDATE",
+                        Some(_) => "INSERT",
+                    };
+                    let payload =
+                        row.name.as_ref().map(|name| json!({"id": format!("k{key}"), "name": name}));
+                    (row.first, format!("parents k{key} {op} {}", json!(payload)))
+                })
+                .collect();
+            expected.sort();
+            // Rows of one statement have no order among each other.
+            let first: BTreeMap<_, _> = expected.iter().map(|(first, row)| (row.clone(), *first)).collect();
+            let found = effects(&app, scope).await;
+            if expected.is_empty() {
+                assert!(found[0].contains("before"), "a bundle of nothing: {statements:#?}");
+                continue;
+            }
+            let mut in_order: Vec<_> =
+                found.iter().map(|row| (first.get(row).copied(), row.clone())).collect();
+            assert!(in_order.is_sorted_by_key(|(first, _)| *first), "{in_order:#?}\n{statements:#?}");
+            in_order.sort();
+            let expected: Vec<_> = expected.into_iter().map(|(first, row)| (Some(first), row)).collect();
+            assert_eq!(in_order, expected, "{statements:#?}");
+        }
+    }
 }
 
 /// Not a benchmark: a guard against plans that are quadratic in the number of rows.
