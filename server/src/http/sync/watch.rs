@@ -134,10 +134,12 @@ impl EventStream {
                 () = self.draining.cancelled() => return None,
                 news = self.watch.next() => match news? {
                     News::Bundle(wake) => return Some(event(&wake)),
-                    News::AppChanged if self.may_go_on().await => {}
+                    // Apart, because it is rare and would be the most of what a stream holds.
+                    News::AppChanged if Box::pin(self.may_go_on()).await => {}
                     News::AppChanged => return None,
                 },
                 _ = self.heartbeat.tick() => {
+                    self.watch.goes_on();
                     let is_over = self.clock.now() >= self.user.expires_at();
                     return (!is_over).then(|| Bytes::from_static(b": heartbeat\n\n"));
                 }
