@@ -1,13 +1,15 @@
 //! Connections: HTTP/1.1 with keep-alive, and HTTP/2 without TLS for proxies that speak it.
 //!
-//! Most connections of a busy server do nothing: a device keeps one open for as long as it watches. So what a
-//! connection holds while it waits is kept small: its state is in the task once, that of HTTP/2 only where it is spoken,
-//! and a buffer of 8 KiB to read into, which is the least that hyper has.
+//! Most connections of a busy server do nothing: a device keeps one open for as long as it watches. So a task holds of
+//! its connection only what it needs just now: what speaks HTTP is in boxes, and goes while a long answer is sent.
 
 use std::{
-    io,
+    convert::Infallible,
+    future::poll_fn,
     net::{IpAddr, SocketAddr},
+    pin::{Pin, pin},
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -18,22 +20,24 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
+use futures_util::TryFutureExt as _;
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    server::conn::auto,
     service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
-use tower::{Service, ServiceExt};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
+use tower::{Service, ServiceExt, service_fn};
 
+use super::long_answer::{Handover, Socket, Tail, may_be_long};
 use crate::app::Syncline;
 
 /// How long a connection may take to send the head of a request, and may stay idle between two.
@@ -58,11 +62,10 @@ struct Shared {
 
 /// A connection that was accepted.
 struct Connection {
-    stream: TcpStream,
     peer: SocketAddr,
     shared: Arc<Shared>,
-    /// Tells when to end after the request that is open; and that this has happened, by being dropped.
-    open: Watcher,
+    /// Dropped when the connection has ended.
+    _open: TaskTrackerToken,
 }
 
 /// Answer requests until the server drains, then let the open ones finish for `http.shutdown_seconds`, then cut them.
@@ -77,7 +80,7 @@ pub async fn serve(listener: TcpListener, state: Syncline) {
         draining: draining.clone(),
         closing: closing.clone(),
     });
-    let open = GracefulShutdown::new();
+    let open = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             () = draining.cancelled() => break,
@@ -85,9 +88,8 @@ pub async fn serve(listener: TcpListener, state: Syncline) {
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection =
-                    Connection { stream, peer, shared: Arc::clone(&shared), open: open.watcher() };
-                lifecycle.spawn(connection.run());
+                let connection = Connection { peer, shared: Arc::clone(&shared), _open: open.token() };
+                lifecycle.spawn(connection.run(stream));
             }
             Err(error) => {
                 tracing::warn!(error.cause = %error, "A connection could not be accepted.");
@@ -96,8 +98,9 @@ pub async fn serve(listener: TcpListener, state: Syncline) {
         }
     }
     drop(listener);
+    open.close();
     tokio::select! {
-        () = open.shutdown() => {}
+        () = open.wait() => {}
         () = tokio::time::sleep(patience) => tracing::warn!("Requests that are still open are cut."),
         () = closing.cancelled() => {}
     }
@@ -106,43 +109,70 @@ pub async fn serve(listener: TcpListener, state: Syncline) {
 
 impl Connection {
     /// Serve it to its end, or until it is cut.
-    async fn run(self) {
-        let shared = Arc::clone(&self.shared);
+    async fn run(self, stream: TcpStream) {
         tokio::select! {
-            () = self.talk() => {}
-            () = shared.closing.cancelled() => {}
+            () = self.talk(stream) => {}
+            () = self.shared.closing.cancelled() => {}
         }
     }
 
     /// That a client breaks off or speaks nonsense is no event of ours.
-    async fn talk(self) {
+    async fn talk(&self, stream: TcpStream) {
         // Answers are written whole; waiting for more to send with them only costs time. If it fails, so will the rest.
-        let _ = self.stream.set_nodelay(true);
-        let like_http2 = tokio::select! {
-            beginning = timeout(HEAD_PATIENCE, begins_like_http2(&self.stream)) => beginning,
-            () = self.shared.draining.cancelled() => return,
-        };
-        let Ok(Ok(like_http2)) = like_http2 else { return };
+        let _ = stream.set_nodelay(true);
+        let Some(like_http2) = Box::pin(self.begins_like_http2(&stream)).await else { return };
         if like_http2 {
-            Box::pin(self.talk_either()).await;
-        } else {
-            self.talk_http1().await;
+            return Box::pin(self.talk_either(stream)).await;
+        }
+        let mut next = Some(stream);
+        while let Some(stream) = next {
+            let Some(tail) = Box::pin(self.talk_http1(stream)).await else { return };
+            next = tail.send().await;
         }
     }
 
-    async fn talk_http1(self) {
-        let service = TowerToHyperService::new(service(&self.shared, self.peer));
-        let connection = http1::Builder::new()
+    /// Whether the first bytes may be the beginning of HTTP/2; they stay to be read. None: there is none to talk to.
+    async fn begins_like_http2(&self, stream: &TcpStream) -> Option<bool> {
+        let mut beginning = [0; HTTP2_PREFACE.len()];
+        let read = tokio::select! {
+            read = timeout(HEAD_PATIENCE, stream.peek(&mut beginning)) => read.ok()?.ok()?,
+            () = self.shared.draining.cancelled() => return None,
+        };
+        (read > 0).then(|| HTTP2_PREFACE.starts_with(&beginning[..read]))
+    }
+
+    /// Answer requests. Something is left to do if one has a long answer.
+    async fn talk_http1(&self, stream: TcpStream) -> Option<Tail> {
+        let handover = Handover::default();
+        let service = service(&self.shared, self.peer, Some(handover.clone()));
+        let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_PATIENCE)
             .max_buf_size(MAX_BUFFERED)
-            .serve_connection(TokioIo::new(self.stream), service);
-        let _ = self.open.watch(connection).await;
+            .serve_connection(Socket::new(stream, handover.clone()), TowerToHyperService::new(service));
+        let mut draining = pin!(self.shared.draining.cancelled());
+        let mut drains = false;
+        let is_handed_over = poll_fn(|cx| {
+            if !drains && draining.as_mut().poll(cx).is_ready() {
+                drains = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            match Pin::new(&mut connection).poll(cx) {
+                Poll::Ready(_) => Poll::Ready(false),
+                Poll::Pending if handover.is_due() => Poll::Ready(true),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        if !is_handed_over.await {
+            return None;
+        }
+        let parts = connection.into_parts();
+        Some(handover.tail(parts.io, &parts.read_buf))
     }
 
     /// HTTP/2, or HTTP/1.1 if after more bytes it turns out to be that.
-    async fn talk_either(self) {
-        let service = TowerToHyperService::new(service(&self.shared, self.peer));
+    async fn talk_either(&self, stream: TcpStream) {
+        let service = TowerToHyperService::new(service(&self.shared, self.peer, None));
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -154,37 +184,33 @@ impl Connection {
             .max_concurrent_streams(MAX_STREAMS)
             .keep_alive_interval(HEAD_PATIENCE)
             .keep_alive_timeout(HEAD_PATIENCE);
-        let connection = builder.serve_connection(TokioIo::new(self.stream), service).into_owned();
-        let _ = self.open.watch(connection).await;
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = self.shared.draining.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
     }
-}
-
-/// Whether the first bytes may be the beginning of HTTP/2. They stay to be read.
-async fn begins_like_http2(stream: &TcpStream) -> io::Result<bool> {
-    let mut beginning = [0; HTTP2_PREFACE.len()];
-    let read = stream.peek(&mut beginning).await?;
-    if read == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(HTTP2_PREFACE.starts_with(&beginning[..read]))
 }
 
 /// What answers the requests of one connection; the handlers see who is at its other end, the proxy left out, as
-/// [`ConnectInfo`].
+/// [`ConnectInfo`]. Long answers are handed over if there is somebody who takes them.
 fn service(
     shared: &Shared,
     peer: SocketAddr,
-) -> impl Service<Request<Incoming>, Response = Response, Error = std::convert::Infallible, Future: Send + 'static>
-+ Clone
-+ Send
-+ 'static {
-    let behind_proxy = shared.behind_proxy;
-    shared.router.clone().map_request(move |request: Request<Incoming>| {
+    handover: Option<Handover>,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + use<> {
+    let (router, behind_proxy) = (shared.router.clone(), shared.behind_proxy);
+    service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         let client = if behind_proxy { forwarded_for(request.headers()) } else { None };
         let client = client.map_or(peer, |address| SocketAddr::new(address, 0));
         request.extensions_mut().insert(ConnectInfo(client));
-        request
+        let handover = handover.clone().filter(|_| may_be_long(&request));
+        router.clone().oneshot(request).map_ok(move |answer| match handover {
+            Some(handover) => handover.keep(answer),
+            None => answer,
+        })
     })
 }
 
@@ -197,6 +223,15 @@ fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_that_waits_holds_little() {
+        fn size_of_future<F: Future>(_: impl FnOnce(Connection, TcpStream) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = size_of_future(Connection::run);
+        assert!(bytes <= 1_024, "{bytes} bytes: something that is rare is not in a box");
+    }
 
     #[test]
     fn only_what_the_proxy_itself_saw_is_believed() {
