@@ -6,6 +6,7 @@ pub mod dashboard;
 pub mod error;
 pub mod extract;
 mod health;
+mod long_answer;
 mod middleware;
 mod page_error;
 mod routes;

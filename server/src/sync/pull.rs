@@ -21,8 +21,10 @@ use crate::{
     tables::catalog::AppCatalog,
 };
 
-/// About how many bytes are read, held and sent at once.
-const PIECE_BYTES: i64 = 512 * 1024;
+/// About how many bytes are read, held and sent at once. What pulls take of the server's memory is a few of these for each
+/// client that reads and each connection to the database, however long the pages are; and with less, a page would be
+/// noticeably more statements.
+const PIECE_BYTES: i64 = 128 * 1024;
 
 /// What the JSON around a bundle's rows takes, without its source id: for measuring pages.
 const FRAME_BYTES: i64 = 96;
@@ -70,7 +72,8 @@ pub struct PullPage {
 /// A bundle without its rows.
 #[derive(Debug)]
 struct Head {
-    source_id: String,
+    /// Shared with the bundle before, if that was of the same source.
+    source_id: Arc<str>,
     source_bundle_id: i64,
     /// Of its rows as served, with what joins them.
     byte_count: i64,
@@ -160,16 +163,21 @@ const BUNDLES: &str = "select coalesce(string_agg(r.body, E',\\n'), '') as body
         order by r.bundle_seq, r.first_ordinal
     ) r";
 
-/// The next segments of one bundle.
+/// The next segments of one bundle: what fits into a piece, but at least one.
 const SEGMENTS: &str = "select coalesce(string_agg(r.body, E',\\n'), '') as body,
         coalesce(max(r.first_ordinal + r.row_count), 0) as next_ordinal
     from (
-        select r.body, r.first_ordinal, r.row_count
-        from {schema}._sync_bundle_rows r
-        where r.scope_id = $1 and r.bundle_seq = $2 and r.first_ordinal >= $3
-        order by r.first_ordinal
-        limit 2
-    ) r";
+        select r.body, r.first_ordinal, r.row_count,
+            sum(octet_length(r.body)) over (order by r.first_ordinal rows unbounded preceding) as total_bytes
+        from (
+            select r.body, r.first_ordinal, r.row_count
+            from {schema}._sync_bundle_rows r
+            where r.scope_id = $1 and r.bundle_seq = $2 and r.first_ordinal >= $3
+            order by r.first_ordinal
+            limit 8
+        ) r
+    ) r
+    where r.total_bytes <= $4 or r.first_ordinal = $3";
 
 impl Engine {
     /// The page of bundles after a checkpoint.
@@ -246,12 +254,14 @@ fn heads(row: &PgRow) -> Result<Vec<Head>, sqlx::Error> {
     let source_bundle_ids: Option<Vec<i64>> = row.try_get("source_bundle_ids")?;
     let byte_counts: Option<Vec<i64>> = row.try_get("byte_counts")?;
     let numbers = source_bundle_ids.unwrap_or_default().into_iter().zip(byte_counts.unwrap_or_default());
-    Ok(source_ids
-        .unwrap_or_default()
-        .into_iter()
-        .zip(numbers)
-        .map(|(source_id, (source_bundle_id, byte_count))| Head { source_id, source_bundle_id, byte_count })
-        .collect())
+    let mut heads: Vec<Head> = Vec::with_capacity(numbers.len());
+    for (source_id, (source_bundle_id, byte_count)) in source_ids.unwrap_or_default().into_iter().zip(numbers)
+    {
+        let before = heads.last().map(|head| &head.source_id).filter(|before| ***before == *source_id);
+        let source_id = before.map_or_else(|| source_id.as_str().into(), Arc::clone);
+        heads.push(Head { source_id, source_bundle_id, byte_count });
+    }
+    Ok(heads)
 }
 
 impl served::Rest for Rest {
@@ -306,7 +316,8 @@ impl Rest {
         let query = sqlx::query_as(in_schema(&self.app.schema, SEGMENTS))
             .bind(&self.scope)
             .bind(self.after + 1 + self.next as i64)
-            .bind(ordinal);
+            .bind(ordinal)
+            .bind(PIECE_BYTES);
         let (body, next_ordinal): (String, i32) = self.apps.one(&self.app.schema, query).await?;
         if body.is_empty() {
             return Err(BrokenOff::Removed);
@@ -332,7 +343,7 @@ impl Rest {
 
     fn open_bundle(&self, text: &mut String) {
         let head = &self.heads[self.next];
-        let source = serde_json::Value::from(head.source_id.as_str());
+        let source = serde_json::Value::from(&*head.source_id);
         let comma = if self.next == 0 { "" } else { ",\n" };
         let seq = self.after + 1 + self.next as i64;
         write!(

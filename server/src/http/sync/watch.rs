@@ -3,6 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     body::{Body, Bytes},
     extract::State,
     http::header,
@@ -26,6 +27,7 @@ use crate::{
             end_user::EndUserActor,
             input::{ApiQuery, Input},
         },
+        long_answer::LongAnswer,
     },
     ids::BundleSeq,
     sync::{
@@ -99,7 +101,7 @@ pub(crate) async fn watch(
         // Tells nginx to pass every event on at once.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    Ok((headers, Body::from_stream(events)).into_response())
+    Ok((headers, Extension(LongAnswer), Body::from_stream(events)).into_response())
 }
 
 /// What an open stream holds.
@@ -134,10 +136,12 @@ impl EventStream {
                 () = self.draining.cancelled() => return None,
                 news = self.watch.next() => match news? {
                     News::Bundle(wake) => return Some(event(&wake)),
-                    News::AppChanged if self.may_go_on().await => {}
+                    // Apart, because it is rare and would be the most of what a stream holds.
+                    News::AppChanged if Box::pin(self.may_go_on()).await => {}
                     News::AppChanged => return None,
                 },
                 _ = self.heartbeat.tick() => {
+                    self.watch.goes_on();
                     let is_over = self.clock.now() >= self.user.expires_at();
                     return (!is_over).then(|| Bytes::from_static(b": heartbeat\n\n"));
                 }
@@ -163,4 +167,18 @@ fn event(wake: &Wake) -> Bytes {
         "source_bundle_id": wake.source_bundle_id,
     });
     format!("event: bundle\ndata: {data}\n\n").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_waits_holds_little() {
+        fn size_of_stream<S: Stream>(_: impl FnOnce(EventStream) -> S) -> usize {
+            size_of::<S>()
+        }
+        let bytes = size_of_stream(events);
+        assert!(bytes <= 1_024, "{bytes} bytes: something that is rare is not in a box");
+    }
 }

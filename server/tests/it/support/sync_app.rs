@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, postgres::PgRow};
 use syncline::{
     app::Syncline,
     clock::Clock,
-    http::router,
+    http,
     ids::{AppId, Chance, ScopeId, UserId},
     ops::config::Config,
     tables::{
@@ -194,8 +194,7 @@ impl SyncApp {
 pub(crate) async fn serve(state: &Syncline) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}/t/acme/notes", listener.local_addr().unwrap());
-    let service = router(state.clone());
-    tokio::spawn(async move { axum::serve(listener, service).await });
+    tokio::spawn(http::serve(listener, state.clone()));
     base
 }
 

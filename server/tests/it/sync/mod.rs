@@ -4,6 +4,7 @@ mod capabilities;
 mod committed_rows;
 mod connect;
 mod devices;
+mod long_answer;
 mod plans;
 mod preview_write;
 mod pull;

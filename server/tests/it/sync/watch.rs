@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Method, header};
 use serde_json::{Value, json};
+use sqlx::Row as _;
 use syncline::{ids::SourceId, tables::spec::WireProfile};
 
 use crate::support::sync_app::{Reply, SyncApp, SyncClient, insert, tables};
@@ -171,6 +172,25 @@ async fn a_quiet_stream_is_kept_alive_and_ends_with_its_token() {
     assert_eq!(stream.block().await.as_deref(), Some(": heartbeat"));
     app.advance(time::Duration::days(366));
     assert_eq!(stream.block().await, None);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_open_for_long_is_told_of_again() {
+    let app = SyncApp::start_with(WireProfile::Strings, tables(), |config| {
+        config.limits.watch_heartbeat_seconds = 1;
+    })
+    .await;
+    let device = app.connected("u", "d1").await;
+    let mut stream = Stream::open(&device, 0).await;
+    let told_at = async || {
+        app.state.engine.write_device_facts().await;
+        let sql = "select d.last_watch_at from {schema}._sync_device d where d.source_id = 'd1'";
+        app.rows(sql).await[0].get::<time::OffsetDateTime, _>("last_watch_at")
+    };
+    let opened_at = told_at().await;
+    app.advance(time::Duration::minutes(5));
+    assert_eq!(stream.block().await.as_deref(), Some(": heartbeat"));
+    assert!(told_at().await - opened_at >= time::Duration::minutes(5));
 }
 
 #[tokio::test]
