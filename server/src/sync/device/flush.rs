@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use time::OffsetDateTime;
 
 use super::{
@@ -147,6 +148,9 @@ const TRIM: &str = "delete from {schema}._sync_device_event e
     ) old
     where e.scope_id = old.scope_id and e.source_id = old.source_id and e.event_id = old.event_id";
 
+/// Apps whose facts are written at the same time, so that with many apps they are written in time too.
+const APPS_AT_ONCE: usize = 4;
+
 const VERBS: [Verb; 12] = [
     Verb::Capabilities,
     Verb::Connect,
@@ -179,13 +183,17 @@ impl Engine {
                 tracing::warn!(app.id = %app, error.cause = %error, "facts about devices could not be written");
             }
         };
+        let mut writes: Vec<BoxFuture<'_, ()>> = Vec::new();
         for (app, facts) in &apps {
-            log(app, self.write_app(facts).await);
+            writes.push(async move { log(app, self.write_app(facts).await) }.boxed());
         }
+        a_few_at_once(writes).await;
         // After what was let in: a refusal counts only if no success came after it.
+        let mut writes: Vec<BoxFuture<'_, ()>> = Vec::new();
         for (app, facts) in &refusals.apps {
-            log(app, self.write_refusals(facts).await);
+            writes.push(async move { log(app, self.write_refusals(facts).await) }.boxed());
         }
+        a_few_at_once(writes).await;
     }
 
     async fn write_app(&self, facts: &AppFacts) -> Result<(), sqlx::Error> {
@@ -233,6 +241,10 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+async fn a_few_at_once(writes: Vec<BoxFuture<'_, ()>>) {
+    stream::iter(writes).buffer_unordered(APPS_AT_ONCE).collect::<()>().await;
 }
 
 fn column<'a, T>(rows: &[Row<'a>], of: impl Fn(&Row<'a>) -> T) -> Vec<T> {
