@@ -104,7 +104,7 @@ fn figures(shell: Shell, many: i64) -> Figures {
         attempts: 14,
         state,
     };
-    let troubled = |source, scope| activity::device(source, scope, activity::rejected(), Some(3));
+    let troubled = |source, scope| activity::device(source, scope, activity::rejected(), 3);
     Figures {
         counted: 10_000,
         shell: shell.at(Area::Overview),

@@ -104,7 +104,7 @@ impl DeviceRow {
         let facts = self.facts(now);
         Device {
             verdict: verdict::judge(&facts),
-            behind: facts.has_seq.map(|has| (facts.latest_seq.0 - has.0).max(0)),
+            behind: verdict::lag(&facts).unwrap_or(0),
             latest_seq: facts.latest_seq,
             last_error: facts.error,
             is_watching: self.is_watching == Some(true)

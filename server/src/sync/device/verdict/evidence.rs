@@ -87,7 +87,7 @@ pub(super) fn lasting(facts: &DeviceFacts) -> Option<&LastError> {
 }
 
 /// Bundles of its scope that the device does not have; None: it has them all.
-pub(super) fn lag(facts: &DeviceFacts) -> Option<i64> {
+pub(in crate::sync::device) fn lag(facts: &DeviceFacts) -> Option<i64> {
     let lag = facts.latest_seq.0 - facts.has_seq.unwrap_or_default().0;
     (lag > 0).then_some(lag)
 }
