@@ -203,3 +203,17 @@ async fn run(job: &Job, server: &Syncline) {
         tracing::warn!(job = job.name, error.cause = %error, "A job failed; it comes again at its next time.");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A device's page promises to be right within five seconds of a fact. What is not read from the tables where the
+    /// fact itself is kept waits in memory for this job; its next run begins when the last has ended, so that half of the
+    /// time is left for writing.
+    #[test]
+    fn what_devices_did_is_written_well_within_five_seconds() {
+        assert!(WRITE_DEVICE_FACTS.every * 2 < Duration::from_secs(5));
+        assert!(JOBS.iter().any(|job| job.name == WRITE_DEVICE_FACTS.name));
+    }
+}

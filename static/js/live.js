@@ -8,8 +8,8 @@
   let over = false;
 
   const say = (words, tone) => {
-    badge.hidden = false;
-    badge.className = `live ${tone}`;
+    badge.classList.remove("on", "off");
+    if (tone) badge.classList.add(tone);
     state.textContent = words;
   };
 
@@ -23,13 +23,28 @@
     arrivals.replaceChildren(notice);
   };
 
+  // What is below stays where it is: a list shows no more entries than it has room for, and keeps its room when it has
+  // fewer. Its last line leads to all of them, and the page shows more when it is loaded again.
+  const keepRoom = (before, after) => {
+    const lists = before.querySelectorAll("[data-entries]");
+    for (const list of after.querySelectorAll("[data-entries]")) {
+      const old = [...lists].find((one) => one.dataset.entries === list.dataset.entries);
+      if (!old) continue;
+      const room = Number(old.dataset.room ?? Math.max(old.querySelectorAll("li").length, 1));
+      list.dataset.room = room;
+      list.style.minBlockSize = old.style.minBlockSize || `${old.offsetHeight}px`;
+      for (const entry of [...list.querySelectorAll("li")].slice(room)) entry.remove();
+    }
+  };
+
   // Whoever reads a table of a chart is left alone; whoever stands on a link stays on it.
   const replace = (html) => {
     const fresh = new DOMParser().parseFromString(html, "text/html").body.firstElementChild;
     const old = fresh && document.getElementById(fresh.id);
     if (!old || old.querySelector("details[open]")) return;
     const focus = old.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-    if (fresh.id === "figures") tellArrival(old, fresh);
+    if (fresh.id === "steps") tellArrival(old, fresh);
+    keepRoom(old, fresh);
     old.replaceWith(fresh);
     if (focus) fresh.querySelector(`[href="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
     fresh.dispatchEvent(new CustomEvent("htmx:load", { bubbles: true }));

@@ -2,11 +2,6 @@
 (() => {
   const root = document.documentElement;
 
-  // Copy buttons are hidden until they can work.
-  const showCopyButtons = (within) => {
-    for (const button of within.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
-  };
-
   const copyText = async (text) => {
     if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
     const area = document.createElement("textarea");
@@ -47,7 +42,6 @@
     button.querySelector("[data-theme-name]").textContent = `Theme: ${choice}`;
   };
   for (const button of document.querySelectorAll("[data-theme-toggle]")) {
-    button.hidden = false;
     nameTheme(button);
     button.addEventListener("click", () => {
       const next = choices[(choices.indexOf(root.dataset.theme ?? "system") + 1) % choices.length];
@@ -75,7 +69,6 @@
 
   // A file chosen for a text field is read into it.
   for (const chooser of document.querySelectorAll("[data-file-into]")) {
-    chooser.hidden = false;
     const file = chooser.querySelector("input[type=file]");
     file.addEventListener("change", async () => {
       if (file.files.length) document.getElementById(chooser.dataset.fileInto).value = await file.files[0].text();
@@ -101,10 +94,6 @@
     }
   };
 
-  const freshen = (within) => {
-    showCopyButtons(within);
-    tellLocalTimes(within);
-  };
-  freshen(document);
-  document.addEventListener("htmx:load", (event) => freshen(event.target));
+  tellLocalTimes(document);
+  document.addEventListener("htmx:load", (event) => tellLocalTimes(event.target));
 })();

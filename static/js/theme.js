@@ -1,5 +1,7 @@
-// Runs before the page is painted, so that a chosen theme never flashes: a stored choice wins over the system's.
+// Runs before the page is painted, so that what needs scripts is there from the first (`.needs-script`) and a chosen theme never
+// flashes: a stored choice wins over the system's.
 (() => {
+  document.documentElement.classList.add("scripted");
   try {
     const choice = localStorage.getItem("theme");
     if (choice === "light" || choice === "dark") document.documentElement.dataset.theme = choice;

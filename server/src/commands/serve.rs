@@ -52,7 +52,7 @@ async fn serve(config: Config, listener: TcpListener, postgres: &Postgres) -> an
     let state = Syncline::new(config, secret_key, Clock::system(), chance, databases);
     let sealed = state.control.seal_stored_secrets().await?;
     if sealed > 0 {
-        tracing::info!(secrets = sealed, "Authenticator secrets were sealed.");
+        tracing::info!(secrets = sealed, "Secrets were sealed.");
     }
     state.lifecycle.follow_signals().context("signals cannot be received")?;
     state.start_tasks();

@@ -162,8 +162,8 @@ impl ControlPlane {
             "select ",
             app_columns!(),
             ", a.publishing_since is not null as publishing, a.engine_version,
-             s.mint_key_id, s.mint_secret, s.jwt_secret, s.jwt_issuer, s.jwt_audience, s.clock_skew_seconds,
-             s.user_claim, s.scope_claim,
+             s.mint_key_id, s.mint_secret, s.jwt_secret, s.sealed_jwt_secret, s.jwt_issuer, s.jwt_audience,
+             s.clock_skew_seconds, s.user_claim, s.scope_claim,
              array(select r.user_id from platform.end_user_revocation r where r.app_id = a.app_id order by r.user_id)
                  as revoked_users,
              array(select r.revoked_at from platform.end_user_revocation r where r.app_id = a.app_id order by r.user_id)
@@ -177,11 +177,10 @@ impl ControlPlane {
         .bind(app)
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.map(|row| ServedApp {
-            auth: row
-                .auth
-                .into_auth(row.app.app_id)
-                .with_revocations(row.revoked_users.into_iter().zip(row.revoked_at).collect()),
+        let Some(row) = row else { return Ok(None) };
+        let revocations = row.revoked_users.into_iter().zip(row.revoked_at).collect();
+        Ok(Some(ServedApp {
+            auth: row.auth.into_auth(row.app.app_id, self)?.with_revocations(revocations),
             app: row.app,
             publishing: row.publishing,
             engine_version: row.engine_version,

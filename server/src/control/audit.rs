@@ -157,6 +157,55 @@ pub struct AuditEntry {
     pub detail: Value,
 }
 
+/// Some of the entries.
+#[derive(Debug, Clone)]
+pub struct AuditPart {
+    pub entries: Vec<AuditEntry>,
+    /// The entry behind which the next part begins; None: this was the last.
+    pub next: Option<AuditId>,
+    /// So many entries were looked at that the part ends before it is full.
+    pub is_cut: bool,
+}
+
+/// Entries that are looked at for a part where more than one thing is asked for.
+pub const LOOKED_AT: i64 = 10_000;
+
+/// An entry that was looked at.
+#[derive(Debug, sqlx::FromRow)]
+struct LookedAt {
+    #[sqlx(flatten)]
+    entry: AuditEntry,
+    /// Among those looked at, from 1.
+    place: i64,
+    is_found: bool,
+}
+
+/// One condition, of `$2` to `$4`, finds the entries that are looked at; `$9` and `$10` are the others. The last one that is
+/// looked at is answered whatever it is, so that the next part knows where to go on.
+const FIND: &str = "
+select e.*
+from (
+    select w.*, row_number() over (order by w.at desc, w.audit_id desc) as place,
+        ($9::text is null or w.action = $9) and ($10::text is null or w.app = $10) as is_found
+    from (
+        select audit_id, at, actor_kind, actor, actor_label, address, app, app_label, action, subject, subject_label,
+            detail
+        from platform.audit
+        where tenant_id = $1
+            and ($2::text is null or lower(actor_label) = lower($2))
+            and ($3::text is null or action = $3)
+            and ($4::text is null or app = $4)
+            and ($5::timestamptz is null or at >= $5)
+            and ($6::timestamptz is null or at < $6)
+            and ($7::timestamptz is null or (at, audit_id) < ($7, $8::uuid))
+        order by at desc, audit_id desc
+        limit $11
+    ) w
+) e
+where e.is_found or e.place = $11
+order by e.at desc, e.audit_id desc
+limit $12";
+
 impl Actor {
     /// The same one, seen at that address.
     pub fn at(mut self, from: Option<IpAddr>) -> Self {
@@ -253,46 +302,50 @@ impl ControlPlane {
         tx.commit().await
     }
 
-    /// The tenant's entries that the filter lets through, newest first: at most `limit` that follow the entry `after`.
+    /// The tenant's entries that the filter lets through, newest first: at most `limit` that follow the entry `after`. With
+    /// more than one condition a part may be short, or empty, and yet say where to go on: the entries that meet one of
+    /// them are looked at in the order of its index, [`LOOKED_AT`] for a part.
     pub async fn audit_entries(
         &self,
         tenant: TenantId,
         filter: &AuditFilter,
         after: Option<AuditId>,
-        limit: i64,
-    ) -> Result<Vec<AuditEntry>, sqlx::Error> {
+        limit: usize,
+    ) -> Result<AuditPart, sqlx::Error> {
         let from = match after {
             Some(entry) => self.audit_place(tenant, entry).await?,
             None => None,
         };
         let (at, entry) = from.unzip();
-        sqlx::query_as(
-            "select audit_id, at, actor_kind, actor, actor_label, address, app, app_label, action, subject,
-                 subject_label, detail
-             from platform.audit
-             where tenant_id = $1
-                 and ($2::text is null or lower(actor_label) = lower($2))
-                 and ($3::text is null or action = $3)
-                 and ($4::text is null or app = $4)
-                 and ($5::timestamptz is null or at >= $5)
-                 and ($6::timestamptz is null or at < $6)
-                 and ($7::timestamptz is null or (at, audit_id) < ($7, $8::uuid))
-             order by at desc, audit_id desc
-             limit $9",
-        )
-        // Planned each time for what is asked: which index serves it depends on which filters there are.
-        .persistent(false)
-        .bind(tenant)
-        .bind(&filter.actor)
-        .bind(filter.action.map(Action::as_str))
-        .bind(filter.app.map(|app| app.to_string()))
-        .bind(filter.since)
-        .bind(filter.until)
-        .bind(at)
-        .bind(entry)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await
+        let (actor, app) = (filter.actor.as_ref(), filter.app.map(|app| app.to_string()));
+        let action = filter.action.map(Action::as_str);
+        // Few do much, so who did it tells most.
+        let by_app = app.as_ref().filter(|_| actor.is_none());
+        let by_action = action.filter(|_| actor.is_none() && by_app.is_none());
+        let rows: Vec<LookedAt> = sqlx::query_as(FIND)
+            // Planned each time for what is asked: which index serves it depends on which filters there are.
+            .persistent(false)
+            .bind(tenant)
+            .bind(actor)
+            .bind(by_action)
+            .bind(by_app)
+            .bind(filter.since)
+            .bind(filter.until)
+            .bind(at)
+            .bind(entry)
+            .bind(action)
+            .bind(&app)
+            .bind(LOOKED_AT)
+            .bind(limit as i64 + 2)
+            .fetch_all(&self.pool)
+            .await?;
+        let end = rows.last().filter(|last| last.place == LOOKED_AT).map(|last| last.entry.audit_id);
+        let mut entries: Vec<AuditEntry> =
+            rows.into_iter().filter(|row| row.is_found).map(|row| row.entry).collect();
+        let has_more = entries.len() > limit;
+        entries.truncate(limit);
+        let next = if has_more { entries.last().map(|last| last.audit_id) } else { end };
+        Ok(AuditPart { entries, next, is_cut: !has_more && next.is_some() })
     }
 
     /// Where an entry is in the order of the log; None if the tenant has no such entry.

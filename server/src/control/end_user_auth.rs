@@ -110,7 +110,9 @@ impl NewEndUserAuthSettings {
 pub(super) struct AuthRow {
     mint_key_id: String,
     mint_secret: Vec<u8>,
+    /// Plain from before there was a key, or sealed.
     jwt_secret: Option<String>,
+    sealed_jwt_secret: Option<Vec<u8>>,
     jwt_issuer: Option<String>,
     jwt_audience: Option<String>,
     clock_skew_seconds: i32,
@@ -119,8 +121,9 @@ pub(super) struct AuthRow {
 }
 
 impl AuthRow {
-    pub(super) fn into_auth(self, app: AppId) -> EndUserAuth {
-        let own = self.jwt_secret.map(|secret| OwnJwt {
+    pub(super) fn into_auth(self, app: AppId, control: &ControlPlane) -> Result<EndUserAuth, sqlx::Error> {
+        let opened = control.opened_jwt_secret(app, self.jwt_secret, self.sealed_jwt_secret.as_deref());
+        let own = opened.map_err(|error| sqlx::Error::Decode(error.into()))?.map(|secret| OwnJwt {
             secret: SigningSecret::new(secret),
             issuer: self.jwt_issuer,
             audience: self.jwt_audience,
@@ -128,7 +131,7 @@ impl AuthRow {
             user_claim: self.user_claim,
             scope_claim: self.scope_claim,
         });
-        EndUserAuth::new(app, self.mint_key_id, SigningSecret::new(self.mint_secret), own)
+        Ok(EndUserAuth::new(app, self.mint_key_id, SigningSecret::new(self.mint_secret), own))
     }
 }
 
@@ -166,8 +169,8 @@ impl ControlPlane {
     /// What the app accepts.
     pub async fn end_user_auth_settings(&self, app: &App) -> Result<EndUserAuthSettings, sqlx::Error> {
         let row: AuthRow = sqlx::query_as(
-            "select s.mint_key_id, s.mint_secret, s.jwt_secret, s.jwt_issuer, s.jwt_audience, s.clock_skew_seconds,
-                 s.user_claim, s.scope_claim
+            "select s.mint_key_id, s.mint_secret, s.jwt_secret, s.sealed_jwt_secret, s.jwt_issuer, s.jwt_audience,
+                 s.clock_skew_seconds, s.user_claim, s.scope_claim
              from platform.app a
              join platform.app_end_user_auth s using (app_id)
              where a.tenant_id = $1 and a.app_id = $2",
@@ -177,7 +180,7 @@ impl ControlPlane {
         .fetch_one(&self.pool)
         .await?;
         Ok(EndUserAuthSettings {
-            has_jwt_secret: row.jwt_secret.is_some(),
+            has_jwt_secret: row.jwt_secret.is_some() || row.sealed_jwt_secret.is_some(),
             issuer: row.jwt_issuer,
             audience: row.jwt_audience,
             clock_skew_seconds: row.clock_skew_seconds,
@@ -188,11 +191,15 @@ impl ControlPlane {
 
     /// Whether this is the app's present secret.
     pub(super) async fn has_jwt_secret(&self, app: &App, secret: &str) -> Result<bool, sqlx::Error> {
-        let present: Option<String> =
-            sqlx::query_scalar("select jwt_secret from platform.app_end_user_auth where app_id = $1")
-                .bind(app.app_id)
-                .fetch_one(&self.pool)
-                .await?;
+        let (plain, sealed): (Option<String>, Option<Vec<u8>>) = sqlx::query_as(
+            "select jwt_secret, sealed_jwt_secret from platform.app_end_user_auth where app_id = $1",
+        )
+        .bind(app.app_id)
+        .fetch_one(&self.pool)
+        .await?;
+        let present = self
+            .opened_jwt_secret(app.app_id, plain, sealed.as_deref())
+            .map_err(|error| sqlx::Error::Decode(error.into()))?;
         Ok(present.is_some_and(|present| same_secret(present.as_bytes(), secret.as_bytes())))
     }
 
@@ -207,12 +214,13 @@ impl ControlPlane {
         let (keep, secret) = match &new.jwt_secret {
             JwtSecretChange::Keep => (true, None),
             JwtSecretChange::Remove => (false, None),
-            JwtSecretChange::Set(secret) => (false, Some(secret.as_str())),
+            JwtSecretChange::Set(secret) => (false, Some(self.sealed_jwt_secret(app.app_id, secret))),
         };
         let mut tx = self.pool.begin().await?;
         sqlx::query(
             "update platform.app_end_user_auth
-             set jwt_secret = case when $2 then jwt_secret else $3 end,
+             set jwt_secret = case when $2 then jwt_secret end,
+                 sealed_jwt_secret = case when $2 then sealed_jwt_secret else $3 end,
                  jwt_issuer = $4,
                  jwt_audience = $5,
                  clock_skew_seconds = $6,

@@ -42,14 +42,11 @@ impl SecretKey {
             return Self::parse(text.expose()).map_err(SecretKeyError::Text);
         }
         if let Some(path) = &config.secrets.key_file {
-            return read(path)?.ok_or_else(|| SecretKeyError::Unreadable {
-                path: path.clone(),
-                source: io::ErrorKind::NotFound.into(),
-            });
+            return read(path)?.ok_or_else(|| not_there(path));
         }
         let folder = config.database.data_dir();
         let path = folder.join(FILE);
-        if let Some(key) = read(&path)? {
+        if let Some(key) = read_own(&path)? {
             return Ok(key);
         }
         let key = Self::generate(chance);
@@ -62,24 +59,33 @@ impl SecretKey {
             );
         }
         // Somebody else may have been faster.
-        read(&path)?
-            .ok_or_else(|| SecretKeyError::Unreadable { path, source: io::ErrorKind::NotFound.into() })
+        read_own(&path)?.ok_or_else(|| not_there(&path))
+    }
+}
+
+fn not_there(path: &Path) -> SecretKeyError {
+    SecretKeyError::Unreadable { path: path.to_owned(), source: io::ErrorKind::NotFound.into() }
+}
+
+/// The key in our own folder; None if there is none. Its file is ours to keep from others; one that an orchestrator mounts
+/// has what mode it has.
+fn read_own(path: &Path) -> Result<Option<SecretKey>, SecretKeyError> {
+    match fs::metadata(path) {
+        Ok(file) if file.permissions().mode() & 0o077 != 0 => {
+            Err(SecretKeyError::OpenToOthers { path: path.to_owned() })
+        }
+        // What else is wrong with it is found when it is read.
+        _ => read(path),
     }
 }
 
 /// The key in that file; None if there is none.
 fn read(path: &Path) -> Result<Option<SecretKey>, SecretKeyError> {
-    let unreadable = |source| SecretKeyError::Unreadable { path: path.to_owned(), source };
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(error)),
+        Err(source) => return Err(SecretKeyError::Unreadable { path: path.to_owned(), source }),
     };
-    // A secret that an orchestrator mounts has what mode it has; one in our own folder is ours to keep.
-    let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode();
-    if path.ends_with(FILE) && mode & 0o077 != 0 {
-        return Err(SecretKeyError::OpenToOthers { path: path.to_owned() });
-    }
     let key = SecretKey::parse(&text);
     key.map(Some).map_err(|source| SecretKeyError::File { path: path.to_owned(), source })
 }
@@ -126,9 +132,13 @@ mod tests {
         fs::write(&path, "nothing").unwrap();
         assert!(matches!(SecretKey::of(&config, &chance), Err(SecretKeyError::File { .. })));
 
-        config.secrets.key_file = Some(folder.join("of-the-orchestrator"));
+        // Called the same, and mounted so that all may read it.
+        let mounted = folder.join("mounted").join(FILE);
+        config.secrets.key_file = Some(mounted.clone());
         assert!(matches!(SecretKey::of(&config, &chance), Err(SecretKeyError::Unreadable { .. })));
-        fs::write(folder.join("of-the-orchestrator"), made.expose()).unwrap();
+        fs::create_dir(mounted.parent().unwrap()).unwrap();
+        fs::write(&mounted, made.expose()).unwrap();
+        fs::set_permissions(&mounted, fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(SecretKey::of(&config, &chance).unwrap().expose(), made.expose());
         fs::remove_dir_all(folder).unwrap();
     }

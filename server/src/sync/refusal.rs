@@ -163,7 +163,7 @@ fn columns_of(demand: &ConstraintInfo) -> Option<String> {
         ConstraintInfo::PrimaryKey { column }
         | ConstraintInfo::ForeignKey { column, .. }
         | ConstraintInfo::Range { column } => std::slice::from_ref(column),
-        ConstraintInfo::Unique { columns } | ConstraintInfo::Check { columns } => columns,
+        ConstraintInfo::Unique { columns } | ConstraintInfo::Check { columns, .. } => columns,
     };
     let names: Vec<_> = columns.iter().map(|column| column.as_str()).collect();
     (!names.is_empty()).then(|| names.join(", "))

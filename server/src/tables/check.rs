@@ -1,5 +1,7 @@
 //! CHECK constraints, as trees: the expressions that mean the same in SQLite and in PostgreSQL.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::ident::{Ident, quote_literal};
@@ -159,6 +161,45 @@ impl CheckExpr {
     }
 }
 
+/// As people write it, with the parentheses that it takes.
+impl fmt::Display for CheckExpr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Column(name) => f.write_str(name.as_str()),
+            Self::Number(number) => f.write_str(number),
+            Self::Text(text) => write!(f, "'{text}'"),
+            Self::Boolean(value) => write!(f, "{value}"),
+            Self::Null => f.write_str("null"),
+            Self::Not(of) => write!(f, "not ({of})"),
+            Self::And(all) => said(f, all, " and "),
+            Self::Or(all) => said(f, all, " or "),
+            Self::Compare { left, op, right, .. } => write!(f, "{left} {} {right}", op.sql()),
+            Self::IsNull { of, negated } => write!(f, "{of} is {}null", not(*negated)),
+            Self::In { of, list, negated } => {
+                write!(f, "{of} {}in (", not(*negated))?;
+                said(f, list, ", ")?;
+                f.write_str(")")
+            }
+            Self::Between { of, low, high, negated, .. } => {
+                write!(f, "{of} {}between {low} and {high}", not(*negated))
+            }
+            Self::Arithmetic { left, op, right } => write!(f, "({left} {} {right})", op.sql()),
+            Self::Call { function, argument } => write!(f, "{}({argument})", function.name()),
+        }
+    }
+}
+
+fn said(f: &mut fmt::Formatter<'_>, all: &[CheckExpr], with: &str) -> fmt::Result {
+    for (place, one) in all.iter().enumerate() {
+        f.write_str(if place > 0 { with } else { "" })?;
+        match one {
+            CheckExpr::And(_) | CheckExpr::Or(_) => write!(f, "({one})")?,
+            one => write!(f, "{one}")?,
+        }
+    }
+    Ok(())
+}
+
 /// SQLite compares texts by their bytes; PostgreSQL does where it is told to.
 fn collation(texts: bool) -> &'static str {
     if texts { " collate \"C\"" } else { "" }
@@ -197,6 +238,16 @@ impl ArithmeticOp {
 }
 
 impl CheckFunction {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::Lower => "lower",
+            Self::Upper => "upper",
+            Self::Trim => "trim",
+            Self::Abs => "abs",
+        }
+    }
+
     fn call(self, argument: &str) -> String {
         match self {
             Self::Length => format!("length({argument})"),
@@ -206,5 +257,34 @@ impl CheckFunction {
             Self::Trim => format!("btrim({argument}, ' ')"),
             Self::Abs => format!("abs({argument})"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_is_told_as_people_write_it() {
+        let stars = || Box::new(CheckExpr::Column(Ident::parse("stars").unwrap()));
+        let at_least = |number: &str| CheckExpr::Compare {
+            left: stars(),
+            op: Comparison::GreaterOrEqual,
+            right: Box::new(CheckExpr::Number(number.to_owned())),
+            texts: false,
+        };
+        let known = CheckExpr::In {
+            of: Box::new(CheckExpr::Call { function: CheckFunction::Lower, argument: stars() }),
+            list: vec![CheckExpr::Text("few".to_owned()), CheckExpr::Text("many".to_owned())],
+            negated: true,
+        };
+        let check = CheckExpr::Or(vec![
+            CheckExpr::IsNull { of: stars(), negated: false },
+            CheckExpr::And(vec![at_least("-1"), known]),
+        ]);
+        assert_eq!(
+            check.to_string(),
+            "stars is null or (stars >= -1 and lower(stars) not in ('few', 'many'))"
+        );
     }
 }

@@ -25,6 +25,8 @@ pub enum ConstraintInfo {
     },
     Check {
         columns: Vec<Ident>,
+        /// As people write it.
+        rule: String,
     },
     /// The value has no form on the wire: NaN, an infinity, a date outside the years 1 to 9999.
     Range {
@@ -102,7 +104,10 @@ impl TableSpec {
         }));
         all.extend(self.checks.iter().map(|check| {
             let columns = check.columns();
-            (check_name(self, &columns, &check.sql()), ConstraintInfo::Check { columns })
+            (
+                check_name(self, &columns, &check.sql()),
+                ConstraintInfo::Check { columns, rule: check.to_string() },
+            )
         }));
         all.extend(self.columns.iter().map(|column| {
             (range_name(self, &column.name), ConstraintInfo::Range { column: column.name.clone() })

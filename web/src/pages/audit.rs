@@ -58,6 +58,8 @@ impl AuditFilterForm {
 pub struct AuditRows {
     pub now: OffsetDateTime,
     pub entries: Vec<AuditEntry>,
+    /// So many entries were looked at that the page ends before it is full.
+    pub looked_at: Option<i64>,
     /// The address of the following page.
     pub next: Option<String>,
 }

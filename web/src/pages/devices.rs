@@ -73,7 +73,7 @@ pub struct DeviceRow {
     pub client: Option<String>,
     pub last_seen_at: OffsetDateTime,
     /// Bundles the device does not have yet; None: it has not told what it has.
-    pub behind: Option<i64>,
+    pub behind: i64,
 }
 
 /// What the server's facts about a device amount to.
@@ -127,7 +127,7 @@ pub struct DeviceFacts {
     /// The last bundle that was sent to it, and the latest there is.
     pub last_sent: Option<i64>,
     pub latest: i64,
-    pub behind: Option<i64>,
+    pub behind: i64,
     pub last_snapshot_at: Option<OffsetDateTime>,
     /// It has an open stream that tells it of new bundles.
     pub is_watching: bool,

@@ -17,9 +17,19 @@ use crate::{
 pub struct OverviewPage {
     pub shell: Shell,
     pub base_url: String,
+    /// None: the app is set up.
+    pub steps: Option<Steps>,
     pub figures: Figures,
     pub activity: Activity,
     pub quick_start: QuickStart,
+}
+
+/// How far the app has come: a stream replaces it while the page is open, until and when everything is done.
+#[derive(Debug, Template)]
+#[template(path = "overview/_steps.html")]
+pub struct Steps {
+    pub shell: Shell,
+    pub setup: Setup,
 }
 
 /// What is so right now: a stream replaces it while the page is open.
@@ -27,7 +37,6 @@ pub struct OverviewPage {
 #[template(path = "overview/_figures.html")]
 pub struct Figures {
     pub shell: Shell,
-    pub setup: Setup,
     pub status: Status,
     /// Users, devices, conflicts and refused writes were counted up to this number and one more.
     pub counted: i64,
@@ -87,7 +96,7 @@ pub struct FirstDevice {
 }
 
 impl Setup {
-    fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.has_tables && self.has_device && self.has_bundle
     }
 

@@ -169,6 +169,8 @@ pub struct RowGrid {
     pub next: Option<String>,
     /// A search has looked at so many rows and ended; there may be more further on.
     pub looked_at: Option<i64>,
+    /// It found none of them, and goes on by itself while the page is open.
+    pub goes_on: bool,
 }
 
 /// A column of the grid.

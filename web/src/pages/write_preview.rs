@@ -181,7 +181,15 @@ impl WritePreview {
             [table] => format!("in {}", table.table),
             tables => format!("in {} tables", tables.len()),
         };
-        let verb = if rows == 1 { "changes" } else { "change" };
+        let all = |of: fn(&TableChanges) -> i64| self.tables.iter().map(of).sum::<i64>() == rows;
+        let verb = match (all(|table| table.deleted), all(|table| table.inserted), rows) {
+            (true, _, 1) => "is deleted",
+            (true, ..) => "are deleted",
+            (_, true, 1) => "is inserted",
+            (_, true, _) => "are inserted",
+            (.., 1) => "changes",
+            _ => "change",
+        };
         let received = match self.devices {
             0 => format!(
                 "no device has synced yet, the first to do so receives this as bundle {}",
@@ -191,6 +199,11 @@ impl WritePreview {
             devices => format!("{devices} devices receive this as bundle {}", self.bundle_seq),
         };
         format!("{} {places} {verb}; {received}.", counted(rows, "row", "rows"))
+    }
+
+    /// Whether rows go.
+    fn deletes(&self) -> bool {
+        self.tables.iter().any(|table| table.deleted > 0)
     }
 
     /// Rows that change although nobody asked for them, among those shown.

@@ -128,7 +128,7 @@ fn verdict(tone: Tone, label: &str, sentence: &str, advice: Option<&str>) -> Ver
     Verdict { tone, label: label.into(), sentence: sentence.into(), advice: advice.map(str::to_owned), since }
 }
 
-pub(super) fn device(source: &str, scope: &str, verdict: Verdict, behind: Option<i64>) -> DeviceRow {
+pub(super) fn device(source: &str, scope: &str, verdict: Verdict, behind: i64) -> DeviceRow {
     DeviceRow {
         scope: scope.into(),
         source: source.into(),
@@ -155,11 +155,11 @@ pub(super) fn device_rows() -> Vec<DeviceRow> {
     let behind =
         verdict(Tone::Info, "behind", "12 bundles were committed since it asked last, 2 days ago.", None);
     vec![
-        device("pixel-9-4f1c", "ada@example.org", healthy.clone(), Some(0)),
-        device("8d1f0b52-5e17-4d3c-9d86-6f7a4c1c0f1e", "ada@example.org", rejected(), Some(3)),
-        device("laptop", "grace@example.org", behind, Some(12)),
-        device(&"!~".repeat(127), RIGHT_TO_LEFT, healthy.clone(), None),
-        device("<b>&amp;\"'", HOSTILE, healthy, Some(i64::MAX)),
+        device("pixel-9-4f1c", "ada@example.org", healthy.clone(), 0),
+        device("8d1f0b52-5e17-4d3c-9d86-6f7a4c1c0f1e", "ada@example.org", rejected(), 3),
+        device("laptop", "grace@example.org", behind, 12),
+        device(&"!~".repeat(127), RIGHT_TO_LEFT, healthy.clone(), 0),
+        device("<b>&amp;\"'", HOSTILE, healthy, i64::MAX),
     ]
 }
 
@@ -234,7 +234,7 @@ fn devices() -> Vec<Sample> {
         last_snapshot_at: Some(ago(Duration::days(11))),
         last_sent: Some(38),
         latest: 41,
-        behind: Some(3),
+        behind: 3,
         is_watching: true,
         open_pushes: vec![OpenPush { began_at: ago(Duration::minutes(1)), staged: 2_000, planned: 5_000 }],
         open_snapshots: vec![OpenSnapshot { began_at: ago(Duration::minutes(9)), rows: 1, bundle_seq: 41 }],
@@ -250,7 +250,7 @@ fn devices() -> Vec<Sample> {
         last_pull: None,
         last_snapshot_at: None,
         last_sent: None,
-        behind: None,
+        behind: i64::MAX,
         is_watching: false,
         open_pushes: vec![],
         open_snapshots: vec![],

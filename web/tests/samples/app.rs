@@ -162,6 +162,7 @@ fn grid(shell: Shell, shape: &TableShape, rows: Vec<GridRow>) -> RowGrid {
         previous: None,
         next: Some("?after=x".into()),
         looked_at: None,
+        goes_on: false,
     }
 }
 

@@ -81,7 +81,7 @@ fn tenants() -> Vec<Sample> {
     };
     let audit = |entries: Vec<AuditEntry>, next| AuditPage {
         shell: shell().at(Area::Audit),
-        rows: AuditRows { now: NOW, entries, next },
+        rows: AuditRows { now: NOW, entries, looked_at: Some(10_000), next },
         is_continued: false,
         filter: AuditFilterForm {
             actions: vec!["app.created", "schema.published"],

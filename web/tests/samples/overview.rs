@@ -22,38 +22,56 @@ pub fn samples() -> Vec<Sample> {
             last_seen_at: ago(Duration::seconds(3)),
         }),
     };
-    let calm = figures(app_shell(), setup([true; 4]), 42);
-    let mut quiet = figures(app_shell(), setup([true; 4]), 1);
+    let calm = figures(app_shell(), 42);
+    let mut quiet = figures(app_shell(), 1);
     (quiet.trouble, quiet.conflicts, quiet.rejections) = (vec![], vec![], vec![]);
     quiet.last_commit_at = Some(ago(Duration::days(20)));
-    let mut newcomer = figures(app_shell(), setup([true, true, true, false]), 1);
+    let mut newcomer = figures(app_shell(), 1);
     (newcomer.trouble, newcomer.conflicts, newcomer.rejections) = (vec![], vec![], vec![]);
     newcomer.last_commit_at = None;
     let one = |charts: Vec<Chart>| charts.into_iter().map(single).collect();
     vec![
         sample(
             "overview",
-            &page(app_shell(), calm, Range::Hour, charts(60, Duration::minutes(1), 40.0), &TABLES),
+            &page(app_shell(), None, calm, Range::Hour, charts(60, Duration::minutes(1), 40.0), &TABLES),
         ),
         sample(
             "overview-quiet",
-            &page(app_shell(), quiet, Range::Week, charts(28, Duration::hours(6), 0.0), &TABLES),
+            &page(app_shell(), None, quiet, Range::Week, charts(28, Duration::hours(6), 0.0), &TABLES),
         ),
-        sample("overview-empty", &page(app_shell(), nothing(setup([false; 4])), Range::Hour, vec![], &[])),
+        sample(
+            "overview-empty",
+            &page(app_shell(), Some(setup([false; 4])), nothing(), Range::Hour, vec![], &[]),
+        ),
         sample(
             "overview-waiting",
-            &page(app_shell(), nothing(setup([true, true, false, false])), Range::Hour, vec![], &TABLES),
+            &page(
+                app_shell(),
+                Some(setup([true, true, false, false])),
+                nothing(),
+                Range::Hour,
+                vec![],
+                &TABLES,
+            ),
         ),
         sample(
             "overview-newcomer",
-            &page(app_shell(), newcomer, Range::Hour, one(charts(60, Duration::minutes(1), 1.0)), &TABLES),
+            &page(
+                app_shell(),
+                Some(setup([true, true, true, false])),
+                newcomer,
+                Range::Hour,
+                one(charts(60, Duration::minutes(1), 1.0)),
+                &TABLES,
+            ),
         ),
-        sample("overview-extreme", &extreme(setup([true; 4]))),
+        sample("overview-extreme", &extreme()),
     ]
 }
 
 fn page(
     shell: Shell,
+    setup: Option<Setup>,
     figures: Figures,
     range: Range,
     charts: Vec<Chart>,
@@ -62,6 +80,7 @@ fn page(
     OverviewPage {
         shell: shell.clone().at(Area::Overview),
         base_url: BASE_URL.into(),
+        steps: setup.map(|setup| Steps { shell: shell.clone(), setup }),
         figures,
         activity: Activity { shell, range, charts },
         quick_start: QuickStart {
@@ -73,7 +92,7 @@ fn page(
     }
 }
 
-fn figures(shell: Shell, setup: Setup, many: i64) -> Figures {
+fn figures(shell: Shell, many: i64) -> Figures {
     let write = |message: &str, state| RejectedWriteRow {
         id: "rej_0197f0c2a4f87c3eb1d2f60a9be41d55".into(),
         last_at: ago(Duration::minutes(3)),
@@ -85,15 +104,14 @@ fn figures(shell: Shell, setup: Setup, many: i64) -> Figures {
         attempts: 14,
         state,
     };
-    let troubled = |source, scope| activity::device(source, scope, activity::rejected(), Some(3));
+    let troubled = |source, scope| activity::device(source, scope, activity::rejected(), 3);
     Figures {
         counted: 10_000,
         shell: shell.at(Area::Overview),
-        setup,
         status: Status {
             tone: if many > 1 { Tone::Bad } else { Tone::Good },
             label: if many > 1 { "Needs attention" } else { "Syncing" }.into(),
-            sentence: "2 refused writes block their devices: they download nothing until it is settled."
+            sentence: "2 refused writes block their devices: they download nothing until these are settled."
                 .into(),
         },
         users: many * 3,
@@ -133,7 +151,7 @@ fn figures(shell: Shell, setup: Setup, many: i64) -> Figures {
 }
 
 /// Before any device has called.
-fn nothing(setup: Setup) -> Figures {
+fn nothing() -> Figures {
     Figures {
         counted: 10_000,
         users: 0,
@@ -146,7 +164,7 @@ fn nothing(setup: Setup) -> Figures {
         trouble: vec![],
         conflicts: vec![],
         rejections: vec![],
-        ..figures(app_shell(), setup, 0)
+        ..figures(app_shell(), 0)
     }
 }
 
@@ -259,8 +277,8 @@ fn single(mut chart: Chart) -> Chart {
     chart
 }
 
-fn extreme(setup: Setup) -> OverviewPage {
-    let mut figures = figures(extreme_shell(), setup, 98_765_432_109);
+fn extreme() -> OverviewPage {
+    let mut figures = figures(extreme_shell(), 98_765_432_109);
     figures.trouble = activity::device_rows();
     figures.conflicts = vec![
         conflicts::row(LONG, RIGHT_TO_LEFT, Op::Insert, Outcome::GaveUp),
@@ -273,5 +291,5 @@ fn extreme(setup: Setup) -> OverviewPage {
     charts[0].title = LONG.into();
     charts[0].headline = HOSTILE.into();
     charts[5].series.push(Series::new(LONG, Hue::Third, vec![Some(f64::INFINITY), None, Some(8.0e7), None]));
-    page(extreme_shell(), figures, Range::Month, charts, &[(LONG, "id")])
+    page(extreme_shell(), None, figures, Range::Month, charts, &[(LONG, "id")])
 }

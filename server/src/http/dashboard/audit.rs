@@ -18,7 +18,7 @@ use super::show;
 use crate::{
     control::{
         ControlPlane,
-        audit::{Action, AuditEntry, AuditFilter},
+        audit::{Action, AuditEntry, AuditFilter, LOOKED_AT},
     },
     http::{
         extract::{
@@ -98,14 +98,15 @@ pub async fn page(
     let (filter, form) = query.read();
     // What is no entry's id begins at the newest, like nothing at all.
     let before: Option<AuditId> = query.before.parse().ok();
-    let mut entries = control.audit_entries(tenant, &filter, before, PAGE as i64 + 1).await?;
-    let more = entries.len() > PAGE;
-    entries.truncate(PAGE);
+    let part = control.audit_entries(tenant, &filter, before, PAGE).await?;
     let shell = member.shell(Area::Audit);
     let links = shell.tenant_links().clone();
-    let next =
-        entries.last().filter(|_| more).map(|last| query.address(&links.audit(), &last.audit_id.to_string()));
-    let rows = AuditRows { now: control.now(), entries: entries.into_iter().map(shown).collect(), next };
+    let rows = AuditRows {
+        now: control.now(),
+        looked_at: part.is_cut.then_some(LOOKED_AT),
+        next: part.next.map(|last| query.address(&links.audit(), &last.to_string())),
+        entries: part.entries.into_iter().map(shown).collect(),
+    };
     if is_htmx(&headers) {
         return show(&rows);
     }

@@ -146,7 +146,7 @@ pub async fn detail(
         row_count: write.row_count,
         state_at: write.state_at,
         state_by: write.state_by.clone(),
-        rule: rule(catalog, write),
+        rule: rule(catalog, write.table_name.as_deref(), write.constraint_name.as_deref()),
     };
     show(&RejectedWritePage {
         shell: viewer.shell(Area::RejectedWrites),
@@ -195,10 +195,10 @@ pub async fn change_state(
 }
 
 /// What the constraint demands, in words.
-fn rule(catalog: &AppCatalog, write: &RejectedWrite) -> Option<String> {
-    let table = catalog.table(write.table_name.as_deref()?)?;
+pub(super) fn rule(catalog: &AppCatalog, table: Option<&str>, constraint: Option<&str>) -> Option<String> {
+    let table = catalog.table(table?)?;
     let list = |columns: &[Ident]| columns.iter().map(Ident::as_str).collect::<Vec<_>>().join(", ");
-    Some(match table.spec.constraint(write.constraint_name.as_deref()?)? {
+    Some(match table.spec.constraint(constraint?)? {
         ConstraintInfo::PrimaryKey { column } => {
             format!("Each row of {} has its own {column}.", table.name())
         }
@@ -208,9 +208,7 @@ fn rule(catalog: &AppCatalog, write: &RejectedWrite) -> Option<String> {
         ConstraintInfo::ForeignKey { column, parent } => {
             format!("{column} of {} must name a row of {parent} that is there, or be NULL.", table.name())
         }
-        ConstraintInfo::Check { columns } => {
-            format!("A check of {} limits what {} may be.", table.name(), list(&columns))
-        }
+        ConstraintInfo::Check { rule, .. } => format!("Each row of {} must have {rule}.", table.name()),
         ConstraintInfo::Range { column } => {
             format!("{column} of {} must be a finite number, or a date in the years 1 to 9999.", table.name())
         }

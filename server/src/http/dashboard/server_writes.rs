@@ -20,6 +20,7 @@ use syncline_web::{
 
 use super::{
     history::{op, value},
+    rejected_writes::rule,
     show_as,
 };
 use crate::{
@@ -37,6 +38,7 @@ use crate::{
             preview::{PreviewToken, PreviewedRow, PreviewedWrite},
         },
     },
+    tables::catalog::AppCatalog,
 };
 
 /// Rows that somebody wants written, and the words around them.
@@ -172,7 +174,7 @@ fn refused_page(
     form: WriteForm,
     error: ServerWriteError,
 ) -> Result<Response, PageError> {
-    let (status, refused) = refused(&form, error)?;
+    let (status, refused) = refused(&form, &developer.live().catalog, error)?;
     page(developer, form, status, Previewed::Refused(refused))
 }
 
@@ -237,7 +239,11 @@ pub(super) fn column(column: ComparedColumn) -> ChangedColumn {
 }
 
 /// Why nothing can be written, in words, with the status that says whose turn it is.
-fn refused(form: &WriteForm, error: ServerWriteError) -> Result<(StatusCode, WriteRefused), PageError> {
+fn refused(
+    form: &WriteForm,
+    catalog: &AppCatalog,
+    error: ServerWriteError,
+) -> Result<(StatusCode, WriteRefused), PageError> {
     let say = |status, title: &str, sentence: String| {
         let ways_out = vec![WayOut { label: "Go back".to_owned(), href: form.back.href.clone() }];
         Ok((status, WriteRefused { title: title.to_owned(), sentence, place: None, ways_out }))
@@ -272,7 +278,10 @@ fn refused(form: &WriteForm, error: ServerWriteError) -> Result<(StatusCode, Wri
         ServerWriteError::Conflict(met) => say(conflict, "The row is not as it was", met.sentence()),
         ServerWriteError::Constraint(refusal) => {
             let said = refusal.trigger_message.as_ref().map(|said| format!(" It said: {said}"));
-            let sentence = format!("Written like this, {}.{}", refusal.kind, said.unwrap_or_default());
+            let mut sentence = format!("Written like this, {}.{}", refusal.kind, said.unwrap_or_default());
+            if let Some(rule) = rule(catalog, refusal.table.as_deref(), refusal.constraint.as_deref()) {
+                sentence = format!("{sentence} {rule}");
+            }
             let (status, mut refused) = say(unprocessable, "The table’s rules refuse this", sentence)?;
             refused.place = refusal.table.clone().map(|table| RefusedPlace {
                 table,

@@ -69,7 +69,7 @@ pub(super) fn change(change: &Change) -> String {
         }
         Change::AddUnique { table, columns } => format!("Makes {} unique in {table}", list(columns)),
         Change::AddIndex { table, columns } => format!("Adds an index on {table} ({})", list(columns)),
-        Change::AddCheck { table, check } => format!("Checks {} in {table}", check.sql()),
+        Change::AddCheck { table, check } => format!("Checks {check} in {table}"),
     }
 }
 

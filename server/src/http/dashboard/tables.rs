@@ -50,6 +50,8 @@ use crate::{
 
 /// Rows of one page.
 const PAGE: i64 = 50;
+/// A search that finds nothing goes on by itself until it has looked at so many rows.
+const GOES_ON_UNTIL: i64 = 1_000_000;
 
 /// The part of the path that names a table.
 #[derive(Debug, Deserialize)]
@@ -160,7 +162,8 @@ fn grid(shell: &Shell, table: &CatalogTable, query: &RowsQuery, page: RowPage) -
     let is_backwards = page.looked_until.is_some() && query.is_backwards();
     let cursor = |row: &BrowsedRow| RowCursor { scope: row.scope.clone(), key: row.key.clone() };
     let ends = [page.rows.first(), page.rows.last()].map(|row| row.map(cursor));
-    let looked_at = page.looked_until.is_some().then_some(LOOKED_AT);
+    let looked_at = page.looked_until.is_some().then(|| query.looked.saturating_add(LOOKED_AT));
+    let found_none = page.rows.is_empty();
     let [before, after] = match (page.looked_until, ends) {
         (Some(until), [_, last]) if is_backwards => [Some(until), last],
         (Some(until), [first, _]) => [first, Some(until)],
@@ -177,7 +180,11 @@ fn grid(shell: &Shell, table: &CatalogTable, query: &RowsQuery, page: RowPage) -
         columns: table.columns().iter().filter(|column| !is_key(column)).map(grid_column).collect(),
         first: page.has_previous.then(|| query.address(&address, None)),
         previous: to("before", before.filter(|_| page.has_previous)),
-        next: to("after", after.filter(|_| page.has_next)),
+        next: to("after", after.filter(|_| page.has_next)).map(|next| match looked_at {
+            Some(looked_at) if found_none => format!("{next}&looked={looked_at}"),
+            _ => next,
+        }),
+        goes_on: found_none && !is_backwards && looked_at.is_some_and(|looked_at| looked_at < GOES_ON_UNTIL),
         looked_at,
         rows: page.rows.into_iter().map(|row| grid_row(table, row)).collect::<Result<_, _>>()?,
     })

@@ -60,6 +60,8 @@ pub(in crate::sync) struct Fact {
     /// The first of its requests since the last flush; `seen_at` is the last.
     pub(in crate::sync) seen_from: Option<OffsetDateTime>,
     pub(in crate::sync) push: Option<(OffsetDateTime, BundleSeq)>,
+    /// The first of the bundles up to that of `push` that are all its own.
+    pub(in crate::sync) pushed_from: Option<BundleSeq>,
     pub(in crate::sync) pull: Option<(OffsetDateTime, BundleSeq)>,
     pub(in crate::sync) served: Option<BundleSeq>,
     pub(in crate::sync) snapshot_at: Option<OffsetDateTime>,
@@ -145,8 +147,15 @@ impl Facts {
     pub(in crate::sync) fn committed(&self, caller: &SyncCaller, at: OffsetDateTime, seq: BundleSeq) {
         self.note(caller, |fact| {
             fact.seen_at = Some(at);
+            let follows = |before: Option<BundleSeq>| before.is_some_and(|before| before.0 + 1 == seq.0);
+            if !follows(fact.push.map(|(_, before)| before)) {
+                fact.pushed_from = Some(seq);
+            }
             fact.push = Some((at, seq));
-            // Right after what it has, its own commit is no news to it; the flush decides.
+            // Right after what it has, its own commit is no news to it.
+            if follows(fact.served) {
+                fact.served = Some(seq);
+            }
             fact.event(at, Verb::PushCommit, 200, None, Some(seq));
         });
     }
@@ -241,6 +250,15 @@ impl Facts {
 }
 
 impl Fact {
+    /// The last bundle that the device has, as far as this tells, if it had everything up to `before`.
+    pub(super) fn has_seq(&self, before: Option<BundleSeq>) -> Option<BundleSeq> {
+        let known = self.served.max(before);
+        match (self.pushed_from, self.push) {
+            (Some(first), Some((_, last))) if first.0 == known.unwrap_or_default().0 + 1 => Some(last),
+            _ => self.served,
+        }
+    }
+
     fn succeeded(&mut self, answered: &Answered<'_>) {
         match answered.verb {
             Verb::SnapshotCreate | Verb::SnapshotChunk => self.snapshot_at = Some(answered.at),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use time::OffsetDateTime;
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
     facts::{AppFacts, Event, Fact, Gathered, Reading},
 };
 use crate::{
-    ids::{AppId, ScopeId, SourceId},
+    ids::{AppId, BundleSeq, ScopeId, SourceId},
     ops::database::in_schema,
     sync::{
         Engine,
@@ -18,9 +19,9 @@ use crate::{
     },
 };
 
-/// When devices had been seen before. Locked, so that no other node counts them in the same step; in the order of the
+/// When devices had been seen before, and what they had. Locked, so that no other node counts them in the same step; in the order of the
 /// key, as they are written below.
-const SEEN_BEFORE: &str = "select d.scope_id, d.source_id, d.last_seen_at
+const SEEN_BEFORE: &str = "select d.scope_id, d.source_id, d.last_seen_at, d.last_served_seq
     from {schema}._sync_device d
     join unnest($1::text[], $2::text[]) as u (scope_id, source_id)
         on d.scope_id = u.scope_id and d.source_id = u.source_id
@@ -42,8 +43,7 @@ const WRITE: &str = "insert into {schema}._sync_device as d (
         last_error_code, last_error_message, last_error_subject, error_count, error_since, is_watching
     )
     select u.scope_id, u.source_id, u.user_id, u.client, u.address, u.seen_at, u.seen_at, u.push_at, u.push_seq,
-        u.pull_at, u.pull_seq,
-        case when u.push_seq = coalesce(u.served_seq, 0) + 1 then u.push_seq else u.served_seq end, u.snapshot_at, u.watch_at, u.error_at, u.error_verb, u.error_code,
+        u.pull_at, u.pull_seq, u.served_seq, u.snapshot_at, u.watch_at, u.error_at, u.error_verb, u.error_code,
         u.error_message, u.error_subject, u.error_count, u.error_since, u.is_watching
     from unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
@@ -65,12 +65,7 @@ const WRITE: &str = "insert into {schema}._sync_device as d (
         last_push_seq = coalesce(excluded.last_push_seq, d.last_push_seq),
         last_pull_at = coalesce(excluded.last_pull_at, d.last_pull_at),
         last_pull_seq = coalesce(excluded.last_pull_seq, d.last_pull_seq),
-        -- Its own commit right after what it has is no news to it.
-        last_served_seq = case
-            when excluded.last_push_seq = coalesce(greatest(excluded.last_served_seq, d.last_served_seq), 0) + 1
-                then excluded.last_push_seq
-            else greatest(excluded.last_served_seq, d.last_served_seq)
-        end,
+        last_served_seq = greatest(excluded.last_served_seq, d.last_served_seq),
         last_snapshot_at = coalesce(excluded.last_snapshot_at, d.last_snapshot_at),
         last_watch_at = coalesce(excluded.last_watch_at, d.last_watch_at),
         is_watching = coalesce(excluded.is_watching, d.is_watching),
@@ -147,6 +142,9 @@ const TRIM: &str = "delete from {schema}._sync_device_event e
     ) old
     where e.scope_id = old.scope_id and e.source_id = old.source_id and e.event_id = old.event_id";
 
+/// Apps whose facts are written at the same time, so that with many apps they are written in time too.
+const APPS_AT_ONCE: usize = 4;
+
 const VERBS: [Verb; 12] = [
     Verb::Capabilities,
     Verb::Connect,
@@ -179,13 +177,17 @@ impl Engine {
                 tracing::warn!(app.id = %app, error.cause = %error, "facts about devices could not be written");
             }
         };
+        let mut writes: Vec<BoxFuture<'_, ()>> = Vec::new();
         for (app, facts) in &apps {
-            log(app, self.write_app(facts).await);
+            writes.push(async move { log(app, self.write_app(facts).await) }.boxed());
         }
+        a_few_at_once(writes).await;
         // After what was let in: a refusal counts only if no success came after it.
+        let mut writes: Vec<BoxFuture<'_, ()>> = Vec::new();
         for (app, facts) in &refusals.apps {
-            log(app, self.write_refusals(facts).await);
+            writes.push(async move { log(app, self.write_refusals(facts).await) }.boxed());
         }
+        a_few_at_once(writes).await;
     }
 
     async fn write_app(&self, facts: &AppFacts) -> Result<(), sqlx::Error> {
@@ -201,7 +203,8 @@ impl Engine {
         }
         let mut tx = self.apps.begin(schema).await?;
         sqlx::raw_sql("set local synchronous_commit = off").execute(&mut *tx).await?;
-        let active = newly_active_devices(&rows, schema, &mut tx).await?;
+        let before = seen_before(&rows, schema, &mut tx).await?;
+        let active = newly_active_devices(&rows, &before);
         if !closed.is_empty() {
             sqlx::query(in_schema(schema, CLOSED))
                 .bind(column(&closed, |((scope, _), _)| scope.as_str()))
@@ -210,7 +213,7 @@ impl Engine {
                 .await?;
         }
         settle(&rows, schema, &mut tx).await?;
-        write(&rows, schema, &mut tx).await?;
+        write(&rows, &before, schema, &mut tx).await?;
         reading(&rows, schema, &mut tx).await?;
         pulls(&rows, schema, &mut tx).await?;
         events(&rows, schema, &mut tx).await?;
@@ -235,31 +238,41 @@ impl Engine {
     }
 }
 
+async fn a_few_at_once(writes: Vec<BoxFuture<'_, ()>>) {
+    stream::iter(writes).buffer_unordered(APPS_AT_ONCE).collect::<()>().await;
+}
+
 fn column<'a, T>(rows: &[Row<'a>], of: impl Fn(&Row<'a>) -> T) -> Vec<T> {
     rows.iter().map(of).collect()
 }
 
-/// How many of the devices are new in each step of time.
-async fn newly_active_devices(
+/// When each device was seen last before, and the last bundle that it had, by scope and source.
+type SeenBefore = HashMap<(String, String), (OffsetDateTime, Option<BundleSeq>)>;
+
+async fn seen_before(
     rows: &[Row<'_>],
     schema: &crate::ids::SchemaName,
     tx: &mut crate::ops::database::AppTx,
-) -> Result<BTreeMap<(Step, OffsetDateTime), i64>, sqlx::Error> {
-    let seen: Vec<(String, String, OffsetDateTime)> = sqlx::query_as(in_schema(schema, SEEN_BEFORE))
-        .bind(column(rows, |((scope, _), _)| scope.as_str()))
-        .bind(column(rows, |((_, source), _)| source.as_str()))
-        .fetch_all(&mut **tx)
-        .await?;
-    let seen: HashMap<(&str, &str), OffsetDateTime> =
-        seen.iter().map(|(scope, source, at)| ((scope.as_str(), source.as_str()), *at)).collect();
+) -> Result<SeenBefore, sqlx::Error> {
+    let seen: Vec<(String, String, OffsetDateTime, Option<BundleSeq>)> =
+        sqlx::query_as(in_schema(schema, SEEN_BEFORE))
+            .bind(column(rows, |((scope, _), _)| scope.as_str()))
+            .bind(column(rows, |((_, source), _)| source.as_str()))
+            .fetch_all(&mut **tx)
+            .await?;
+    Ok(seen.into_iter().map(|(scope, source, at, served)| ((scope, source), (at, served))).collect())
+}
+
+/// How many of the devices are new in each step of time.
+fn newly_active_devices(rows: &[Row<'_>], before: &SeenBefore) -> BTreeMap<(Step, OffsetDateTime), i64> {
     let mut active = BTreeMap::new();
-    for ((scope, source), fact) in rows {
+    for (device, fact) in rows {
         let (Some(first), Some(last)) = (fact.seen_from, fact.seen_at) else { continue };
-        for step in newly_active(seen.get(&(scope.as_str(), source.as_str())).copied(), first, last) {
+        for step in newly_active(before.get(*device).map(|(at, _)| *at), first, last) {
             *active.entry(step).or_default() += 1;
         }
     }
-    Ok(active)
+    active
 }
 
 async fn settle(
@@ -283,6 +296,7 @@ async fn settle(
 
 async fn write(
     rows: &[Row<'_>],
+    before: &SeenBefore,
     schema: &crate::ids::SchemaName,
     tx: &mut crate::ops::database::AppTx,
 ) -> Result<(), sqlx::Error> {
@@ -297,7 +311,9 @@ async fn write(
         .bind(column(rows, |(_, fact)| fact.push.map(|(_, seq)| seq)))
         .bind(column(rows, |(_, fact)| fact.pull.map(|(at, _)| at)))
         .bind(column(rows, |(_, fact)| fact.pull.map(|(_, seq)| seq)))
-        .bind(column(rows, |(_, fact)| fact.served))
+        .bind(column(rows, |(device, fact)| {
+            fact.has_seq(before.get(*device).and_then(|(_, served)| *served))
+        }))
         .bind(column(rows, |(_, fact)| fact.snapshot_at))
         .bind(column(rows, |(_, fact)| fact.watch_at))
         .bind(column(rows, |(_, fact)| fact.error.as_ref().map(|error| error.at)))

@@ -53,8 +53,8 @@ pub struct Device {
     pub last_error: Option<LastError>,
     /// The latest bundle of its scope.
     pub latest_seq: BundleSeq,
-    /// Bundles of the scope that it does not have; None if it has downloaded nothing yet.
-    pub behind: Option<i64>,
+    /// Bundles of the scope that it does not have.
+    pub behind: i64,
     pub verdict: Verdict,
 }
 

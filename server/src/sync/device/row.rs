@@ -49,7 +49,7 @@ pub(super) struct DeviceRow {
     pub(super) retired_at: Option<OffsetDateTime>,
     latest_seq: Option<BundleSeq>,
     floor_seq: Option<BundleSeq>,
-    last_commit_at: Option<OffsetDateTime>,
+    lacks_since: Option<OffsetDateTime>,
     /// Its place among those that were looked at, from 1; 0 where nobody asked.
     #[sqlx(default)]
     pub(super) position: i64,
@@ -68,13 +68,19 @@ macro_rules! device_query {
                 d.auth_failed_count, d.auth_failed_signed, d.snapshot_since, d.is_watching,
                 r.state as source_state, r.source_bundle_id, r.replaces_source_id, r.replaced_by_source_id,
                 r.retired_reason, r.retired_at,
-                s.bundle_seq as latest_seq, s.floor_seq, s.last_commit_at",
+                s.bundle_seq as latest_seq, s.floor_seq,
+                (
+                    select b.committed_at
+                    from {schema}._sync_bundle b
+                    where b.scope_id = d.scope_id
+                        and b.bundle_seq = coalesce(greatest(d.last_served_seq, d.last_pull_seq), 0) + 1
+                ) as lacks_since",
             $columns,
             " from (",
             $devices,
             ") d
             left join lateral (
-                select s.bundle_seq, s.floor_seq, s.last_commit_at
+                select s.bundle_seq, s.floor_seq
                 from {schema}._sync_scope s
                 where s.scope_id = d.scope_id
                 limit 1
@@ -98,7 +104,7 @@ impl DeviceRow {
         let facts = self.facts(now);
         Device {
             verdict: verdict::judge(&facts),
-            behind: facts.has_seq.map(|has| (facts.latest_seq.0 - has.0).max(0)),
+            behind: verdict::lag(&facts).unwrap_or(0),
             latest_seq: facts.latest_seq,
             last_error: facts.error,
             is_watching: self.is_watching == Some(true)
@@ -155,7 +161,7 @@ impl DeviceRow {
             has_seq: self.last_served_seq.max(self.last_pull_seq),
             latest_seq: self.latest_seq.unwrap_or_default(),
             floor_seq: self.floor_seq.unwrap_or_default(),
-            last_commit_at: self.last_commit_at,
+            lacks_since: self.lacks_since,
         }
     }
 }

@@ -91,7 +91,7 @@ macro_rules! devices_in_order {
                 and (
                     d.position = $4 or case $6::text
                         when 'retired' then r.state = 'retired'
-                        when 'behind' then greatest(d.last_served_seq, d.last_pull_seq) < s.bundle_seq
+                        when 'behind' then coalesce(greatest(d.last_served_seq, d.last_pull_seq), 0) < s.bundle_seq
                         when 'must_rebuild' then d.last_error_code = 'history_pruned'
                             or s.floor_seq > 0 and greatest(d.last_served_seq, d.last_pull_seq) <= s.floor_seq
                         else true

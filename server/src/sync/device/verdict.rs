@@ -9,6 +9,7 @@ mod tests;
 
 use time::{Duration, OffsetDateTime};
 
+pub(super) use self::evidence::lag;
 pub use self::evidence::{DeviceFacts, LastError, Retirement, TurnedAway};
 use self::sentences::{
     authentication_failing, behind, conflicting, must_rebuild, push_rejected, refused, retired, silent,

@@ -39,7 +39,7 @@ async fn the_data_is_fixed_and_the_device_that_was_refused_gets_through() {
     screen.click("Restore it").await;
     screen.sees("Bundle 2 deleted it.").await;
     screen.click("Restore version 1…").await;
-    screen.sees("1 row in folder changes").await;
+    screen.sees("1 row in folder is inserted").await;
     screen.click("Restore version 1").await;
     screen.sees("Done, as bundle 3.").await;
 

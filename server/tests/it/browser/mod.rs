@@ -20,6 +20,7 @@
 //! assert_eq!(screen.texts("tbody th").await, ["2", "1"]);
 //! screen.look(Look::PHONE_DARK).await;                 // size and theme
 //! screen.shot("devices").await;                        // into the folder SYNCLINE_SCREENSHOTS, if that is set
+//! screen.nothing_moved().await;                      // by itself, since the page was loaded
 //! screen.is_quiet().await;                             // no error and no breach of the CSP was logged so far
 //! ```
 //!
@@ -30,6 +31,7 @@
 mod axe;
 mod conflicts;
 mod devices;
+mod feel;
 #[allow(dead_code, reason = "a person can do more than tests need so far")]
 mod harness;
 mod inbox;

@@ -42,6 +42,7 @@ const OF_DATA: [&str; 1] = ["/d/{tenant}/{app}/schema/map"];
 const OF_A_KIND: usize = 2;
 
 const LAYOUT: &str = include_str!("layout.js");
+const FOCUS: &str = include_str!("focus.js");
 
 /// Addresses of this server that the page links to.
 const LINKS: &str = "return [...new Set([...document.querySelectorAll('a[href]:not([download])')]
@@ -76,6 +77,7 @@ impl Walk {
                 continue;
             }
             been.push(path.to_owned());
+            screen.look(Look::DESKTOP).await;
             screen.visit(&address).await;
             let links: Vec<String> = serde_json::from_value(screen.evaluate(LINKS, json!([])).await).unwrap();
             ahead.extend(links);
@@ -86,11 +88,19 @@ impl Walk {
     async fn look(&mut self, screen: &Screen, address: &str) {
         for look in self.looks {
             screen.look(look).await;
+            let mut faults = Vec::new();
             // The other theme changes colours alone.
-            let mut faults = axe::violations(screen, look.dark).await;
-            let layout: Vec<String> =
-                serde_json::from_value(screen.evaluate(LAYOUT, json!([])).await).unwrap();
-            faults.extend(layout);
+            if !look.dark {
+                // What came as the answer to a form cannot be loaded again.
+                if look == Look::PHONE && address.starts_with('/') {
+                    screen.visit(address).await;
+                }
+                faults
+                    .extend(screen.moved().await.into_iter().map(|what| format!("moves by itself: {what}")));
+                faults.extend(told(screen, FOCUS).await);
+            }
+            faults.extend(axe::violations(screen, look.dark).await);
+            faults.extend(told(screen, LAYOUT).await);
             let name = address.trim_matches('/').replace(['/', '?', '%'], "_");
             let name: String = name.chars().take(60).collect();
             screen.shot_of_the_page(&format!("{}/{name}-{}", self.folder, look.name)).await;
@@ -114,6 +124,11 @@ impl Walk {
             "no link leads to {missed:?}, or it answers with no page (then it belongs into NOT_PAGES)"
         );
     }
+}
+
+/// What a script in the page says is wrong with it.
+async fn told(screen: &Screen, script: &str) -> Vec<String> {
+    serde_json::from_value(screen.evaluate(script, json!([])).await).expect("a list of texts")
 }
 
 #[tokio::test]
@@ -163,6 +178,14 @@ async fn what_is_wrong_with_a_page_is_found() {
         document.querySelector('main').append(wide, image, faint);
         document.querySelector('label').remove();
         await new Promise((resolve) => image.addEventListener('error', resolve));
+        const late = document.createElement('p');
+        late.textContent = 'late';
+        await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+        document.querySelector('main').prepend(late);
+        document.querySelector('button[type=submit]').classList.add('ringless');
+        const sheet = new CSSStyleSheet();
+        sheet.replaceSync('.ringless:focus-visible { outline: none } @keyframes turn { to { rotate: 1turn } } h1 { animation: turn 1s infinite }');
+        document.adoptedStyleSheets = [sheet];
         const script = document.createElement('script');
         script.textContent = 'window.inline = true;';
         document.body.append(script);";
@@ -170,6 +193,9 @@ async fn what_is_wrong_with_a_page_is_found() {
     let mut walk = Walk::new("spoilt");
     walk.look(&screen, "/sign-in").await;
     for fault in [
+        "moves by itself: ",
+        "has no focus ring: button",
+        "moves although that is not wanted: h1",
         "the page scrolls sideways",
         "lies outside the screen",
         ": label: ",

@@ -81,6 +81,30 @@ async fn rows_are_found_by_conditions_that_know_the_types_and_page_by_page() {
 }
 
 #[tokio::test]
+async fn a_search_that_finds_nothing_at_first_goes_on_by_itself() {
+    let story = Story::of(&ddl()).await;
+    let screen = &story.screen;
+    story.plain_device("ada", "phone").await.push(1, &[plain_folder("f1", "INSERT", 0, "Plants")]).await.ok();
+    let fill = format!(
+        "insert into {}.folder (_sync_scope_id, id, title)
+         select 'ada', 'g' || lpad(n::text, 6, '0'), case n when 24000 then 'Needle' else 'Hay' end
+         from generate_series(1, 25000) n",
+        story.notes.app.app_id.schema()
+    );
+    sqlx::query(sqlx::AssertSqlSafe(fill)).execute(&story.app.pool().await).await.unwrap();
+    for (wanted, found) in [("Needle", "g024000"), ("Nothing", "No row matches")] {
+        screen.visit("/d/acme/notes/tables/folder").await;
+        screen.select("Column", "title").await;
+        screen.select("Comparison", "is").await;
+        screen.fill("Value", wanted).await;
+        screen.click("Show rows").await;
+        screen.sees(found).await;
+        screen.misses("The search goes on").await;
+    }
+    screen.is_quiet().await;
+}
+
+#[tokio::test]
 async fn a_row_is_inserted_changed_and_deleted_and_the_device_follows() {
     let (story, mut phone) = start().await;
     let screen = &story.screen;
@@ -89,7 +113,7 @@ async fn a_row_is_inserted_changed_and_deleted_and_the_device_follows() {
     screen.fill("id", "f99").await;
     screen.fill("title", "Herbs").await;
     screen.click("Preview the row").await;
-    screen.sees("1 row in folders changes; 1 device receives this as bundle 2.").await;
+    screen.sees("1 row in folders is inserted; 1 device receives this as bundle 2.").await;
     screen.click("Insert the row").await;
     screen.sees("Done, as bundle 2.").await;
     phone.sync().await.unwrap();
@@ -113,7 +137,7 @@ async fn a_row_is_inserted_changed_and_deleted_and_the_device_follows() {
     screen.click("History of the row").await;
     screen.click("Open the row").await;
     screen.click("Preview the deletion").await;
-    screen.sees("1 row in folders changes").await;
+    screen.sees("1 row in folders is deleted").await;
     screen.click("Delete the row").await;
     screen.sees("Done, as bundle 5.").await;
     phone.sync().await.unwrap();

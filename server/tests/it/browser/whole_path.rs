@@ -68,8 +68,19 @@ fn folder(title: &str) -> BTreeMap<&'static str, Value> {
 #[tokio::test]
 async fn from_sign_up_to_two_devices_in_sync_and_a_conflict_on_the_screen() {
     let app = TestApp::start().await;
+    go_all_the_way(&app, &Screen::at(app.url()).await).await;
+}
+
+#[tokio::test]
+async fn the_same_without_scripts() {
+    let app = TestApp::start().await;
     let screen = Screen::at(app.url()).await;
-    let (base_url, key) = become_a_tenant(&screen).await;
+    screen.forbid_scripts().await;
+    go_all_the_way(&app, &screen).await;
+}
+
+async fn go_all_the_way(app: &TestApp, screen: &Screen) {
+    let (base_url, key) = become_a_tenant(screen).await;
     assert_eq!(base_url, format!("{}/t/acme/field-notes", app.url()));
 
     let f1 = RowId::new("folders", "f1");

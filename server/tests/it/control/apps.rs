@@ -73,8 +73,11 @@ async fn deleting_an_app_takes_its_name_and_leaves_nothing() {
     let (gone, never) = (ask().await, notes.call(Method::GET, "../nothing/api/keys", "x", None).await);
     assert_eq!((gone.status, &gone.text), (StatusCode::NOT_FOUND, &never.text));
     // Its end is on record, and its address is free.
-    let actions: Vec<_> =
-        control.audit_entries(notes.owner.tenant.tenant_id, &Default::default(), None, 2).await.unwrap();
+    let actions: Vec<_> = control
+        .audit_entries(notes.owner.tenant.tenant_id, &Default::default(), None, 2)
+        .await
+        .unwrap()
+        .entries;
     assert_eq!(
         actions.iter().map(|entry| entry.action.as_str()).collect::<Vec<_>>(),
         ["app.deleted", "app.deletion_begun"]
@@ -191,7 +194,8 @@ async fn the_audit_log_cannot_be_rewritten() {
         .control
         .audit_entries(owner.tenant.tenant_id, &Default::default(), None, 10)
         .await
-        .unwrap();
+        .unwrap()
+        .entries;
     assert!(left.is_empty());
 }
 

@@ -4,4 +4,5 @@ mod api_keys;
 mod apps;
 mod provision;
 mod schema;
+mod sealed_secrets;
 mod tokens;

@@ -157,8 +157,34 @@ async fn behind_a_proxy_the_address_is_the_one_that_it_saw() {
             .unwrap();
         assert_eq!(answer.status(), StatusCode::CREATED);
         let tenant = notes.owner.tenant.tenant_id;
-        let entries = app.state().control.audit_entries(tenant, &Default::default(), None, 1).await.unwrap();
+        let entries =
+            app.state().control.audit_entries(tenant, &Default::default(), None, 1).await.unwrap().entries;
         assert_eq!(entries[0].subject_label, "from afar");
         assert_eq!(entries[0].address.as_deref(), Some(address), "behind a proxy: {behind_proxy}");
     }
+}
+
+#[tokio::test]
+async fn two_conditions_that_seldom_meet_are_looked_for_a_bounded_while_at_a_time() {
+    let app = TestApp::start().await;
+    app.tenant("acme").await;
+    let insert = "insert into platform.audit (audit_id, tenant_id, at, actor_kind, actor_label, action, subject, subject_label,
+            detail)
+        select gen_random_uuid(), t.tenant_id, now() + n * interval '1 second', 'command', 'busy',
+            case n when 1 then 'tenant.renamed' else 'device.retired' end, n::text, n::text, '{}'
+        from platform.tenant t, generate_series(1, 12000) n";
+    sqlx::query(insert).execute(&app.pool().await).await.unwrap();
+    let mut owner = app.browser();
+    owner.sign_in("owner@acme.example").await.location();
+    let asked = "actor=busy&action=tenant.renamed";
+    let first = owner.get(&format!("{AUDIT}?{asked}")).await;
+    assert_eq!(first.texts("td[data-label=What]"), [] as [&str; 0]);
+    assert!(first.html.contains("entries have been looked at up to here"), "{}", first.html);
+    let next = first.attribute("tr.more a", "href").unwrap();
+    let rest = owner.get(&next).await;
+    assert_eq!(rest.texts("td[data-label=What]"), ["tenant.renamed"]);
+    assert!(rest.texts("tr.more").is_empty());
+    // The file has it all.
+    let file = owner.get_part(&format!("{AUDIT}.ndjson?{asked}")).await.html;
+    assert_eq!(file.lines().count(), 1, "{file}");
 }

@@ -277,6 +277,9 @@ async fn the_stream_tells_of_the_first_device_and_its_first_bundle_on_another_se
     assert!(arrived.contains("/devices/ada/phone"), "{arrived}");
     assert_eq!(phone.push(1, &["a", "b", "c"]).await.status, StatusCode::OK);
     stream.until("The first bundle has arrived").await;
+    // On this page they stay, all done.
+    let steps = stream.until("data-stage=\"5\"").await;
+    assert!(steps.starts_with("event: part\ndata: <ol id=\"steps\""), "{steps}");
     let figures = stream.until("3 rows</dd>").await;
     assert!(figures.starts_with("event: part\ndata: <div id=\"figures\""), "{figures}");
     stream.until("id=\"activity\"").await;

@@ -83,7 +83,7 @@ async fn an_erased_row_is_restored_and_every_device_has_it_again() {
     assert!(history.text(".row-state").contains("Bundle 2 deleted it"), "{}", history.html);
     let (preview, restore) = (format!("{page}/restore/preview"), format!("{page}/restore"));
     let shown = browser.submit(&page, &preview, &[]).await;
-    assert_eq!(shown.text("#consequence"), "1 row in notes changes; 2 devices receive this as bundle 3.");
+    assert_eq!(shown.text("#consequence"), "1 row in notes is inserted; 2 devices receive this as bundle 3.");
     let written = browser.post(&restore, &shown.form(&restore)).await;
     assert_eq!(written.location(), format!("{APP}/history/ada/3"));
     let bundle = browser.follow(&written).await;

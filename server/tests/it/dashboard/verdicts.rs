@@ -1,7 +1,9 @@
 //! Every verdict on a device, produced by the fault that it names, and read where people read it.
 
+mod in_time;
+
 use jsonwebtoken::{EncodingKey, Header};
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use syncline::{
     control::end_user_auth::{JwtSecretChange, NewEndUserAuthSettings},
@@ -284,33 +286,6 @@ async fn a_device_that_goes_on_as_another_is_retired_and_leads_there() {
         page.attribute(".verdict > p:last-child a", "href").unwrap(),
         "/d/acme/notes/devices/ada/phone-2"
     );
-}
-
-#[tokio::test]
-async fn a_fault_is_told_within_five_seconds_and_so_is_an_open_stream() {
-    let mut world = World::new().await;
-    let phone = world.connected("phone").await;
-    phone.push(1, &[row("INSERT", "n1", 0, "milk")]).await.ok();
-    let stream = phone.request(Method::GET, "sync/watch?after_bundle_seq=1").send().await.unwrap();
-    phone.push(2, &[row("INSERT", "n2", 0, "milk")]).await.refused(400, "push_commit_invalid");
-    // Nobody asks for facts to be written here.
-    let until = |world: &mut World, found: fn(&Page) -> bool| {
-        let mut browser = world.browser.with_the_same_cookies();
-        async move {
-            let began = std::time::Instant::now();
-            loop {
-                let page = browser.get("/d/acme/notes/devices/ada/phone").await;
-                if page.status == StatusCode::OK && found(&page) {
-                    return;
-                }
-                assert!(began.elapsed().as_secs() < 5, "{}", page.html);
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            }
-        }
-    };
-    until(&mut world, |page| verdict(page).0 == "push rejected" && page.html.contains("stream open")).await;
-    drop(stream);
-    until(&mut world, |page| page.html.contains("no open stream")).await;
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ async fn a_devices_requests_are_noted_and_judged() {
     let known = device(&app, "d1").await.unwrap();
     assert_eq!(known.device.verdict.kind, VerdictKind::Healthy);
     assert_eq!(known.device.last_push_seq.map(|seq| seq.0), Some(1));
-    assert_eq!((known.device.behind, known.source_bundle_id), (Some(0), 1));
+    assert_eq!((known.device.behind, known.source_bundle_id), (0, 1));
     assert_eq!(known.device.user.as_deref(), Some("u"));
 
     for n in 1..=3 {
@@ -68,4 +68,27 @@ async fn a_devices_events_are_bounded() {
     let count = app.json_rows("select count(*) as n from {schema}._sync_device_event").await;
     assert_eq!(count, json!([{"n": 100}]));
     assert_eq!(device(&app, "d1").await.unwrap().device.last_error.unwrap().count, 126);
+}
+
+#[tokio::test]
+async fn a_devices_own_bundles_are_no_news_to_it_however_many_it_pushes_at_once() {
+    let app = SyncApp::strings().await;
+    let (one, two) = (app.connected("u", "d1").await, app.connected("u", "d2").await);
+    for n in 1..=3 {
+        one.push(n, &[insert("users", &format!("a{n}"), json!({"name": "A"}))]).await.ok();
+    }
+    assert_eq!(device(&app, "d1").await.unwrap().device.behind, 0);
+    for n in 4..=5 {
+        one.push(n, &[insert("users", &format!("a{n}"), json!({"name": "A"}))]).await.ok();
+    }
+    assert_eq!(device(&app, "d1").await.unwrap().device.behind, 0);
+    assert_eq!(device(&app, "d2").await.unwrap().device.behind, 5);
+    // Between two of another's.
+    two.push(1, &[insert("users", "b", json!({"name": "B"}))]).await.ok();
+    one.push(6, &[insert("users", "c", json!({"name": "A"}))]).await.ok();
+    assert_eq!(device(&app, "d1").await.unwrap().device.behind, 2);
+    one.get("sync/pull?after_bundle_seq=5").await.ok();
+    one.push(7, &[insert("users", "d", json!({"name": "A"}))]).await.ok();
+    one.push(8, &[insert("users", "e", json!({"name": "A"}))]).await.ok();
+    assert_eq!(device(&app, "d1").await.unwrap().device.behind, 0);
 }

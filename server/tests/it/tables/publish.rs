@@ -196,7 +196,7 @@ async fn a_violated_constraint_tells_what_it_is() {
             ConstraintInfo::Range { column: ident("score") },
             ConstraintInfo::ForeignKey { column: ident("user_id"), parent: ident("users") },
             ConstraintInfo::Unique { columns: vec![ident("email")] },
-            ConstraintInfo::Check { columns: vec![ident("title")] },
+            ConstraintInfo::Check { columns: vec![ident("title")], rule: "length(title) < 100".to_owned() },
             ConstraintInfo::PrimaryKey { column: ident("id") },
         ]
     );

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Entries that are read and sent at a time.
-const PIECE: i64 = 1_000;
+const PIECE: usize = 1_000;
 
 const CSV_HEAD: &str =
     "id,at,actor_kind,actor,actor_label,address,action,app,app_label,subject,subject_label,detail\r\n";
@@ -84,13 +84,10 @@ fn body(
         let (control, filter) = (control.clone(), filter.clone());
         async move {
             let Place::After(after) = place else { return Ok::<_, sqlx::Error>(None) };
-            let entries = control.audit_entries(tenant, &filter, after, PIECE).await?;
+            let part = control.audit_entries(tenant, &filter, after, PIECE).await?;
             let mut text = if after.is_none() { head.to_owned() } else { String::new() };
-            text.extend(entries.iter().map(line));
-            let next = match entries.last() {
-                Some(last) if entries.len() as i64 == PIECE => Place::After(Some(last.audit_id)),
-                _ => Place::End,
-            };
+            text.extend(part.entries.iter().map(line));
+            let next = part.next.map_or(Place::End, |last| Place::After(Some(last)));
             Ok(Some((Bytes::from(text), next)))
         }
     });

@@ -16,12 +16,12 @@ use axum::{
 };
 use futures_util::stream;
 use syncline_web::{
-    pages::overview::{Activity, Range},
+    pages::overview::{Activity, Range, Steps},
     shell::{Area, Shell},
 };
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-use super::{RangeQuery, charts, figures, has_key, range_to_read};
+use super::{RangeQuery, charts, figures, has_key, range_to_read, setup};
 use crate::{
     app::Syncline,
     control::sessions::Standing,
@@ -57,9 +57,9 @@ pub async fn live(
     ApiQuery(query): ApiQuery<RangeQuery>,
 ) -> Result<Response, PageError> {
     if !wants_events(&headers) {
-        let now = app.engine.figures(&viewer.live().catalog).await?;
-        let has_key = has_key(&app.control, viewer.app(), &now.counts).await?;
-        return show(&figures(viewer.shell(Area::Overview), &viewer.live().catalog, has_key, now));
+        let catalog = &viewer.live().catalog;
+        let now = app.engine.figures(catalog).await?;
+        return show(&figures(viewer.shell(Area::Overview), catalog, now));
     }
     let place = app.engine.overview_place(viewer.account().account_id).ok_or_else(too_many)?;
     let live = Live::new(app, viewer, Range::read(&query.range), place);
@@ -98,6 +98,8 @@ struct Sent {
     figures: AppFigures,
     schema_version: i32,
     has_key: bool,
+    /// The app was set up.
+    is_complete: bool,
     at: Instant,
 }
 
@@ -178,11 +180,17 @@ impl Live {
                 && sent.at.elapsed() < SEND_EVERY
         });
         if !is_known {
-            let part = figures(self.shell(), catalog, has_key, AppFigures::clone(&now));
+            let setup = setup(catalog, has_key, &now);
+            let is_complete = setup.is_complete();
+            // Also when they have just been done. A page that began without them has no place for them.
+            if !is_complete || self.sent.as_ref().is_none_or(|sent| !sent.is_complete) {
+                self.waiting.push_back(event(&Steps { shell: self.shell(), setup })?);
+            }
+            let part = figures(self.shell(), catalog, AppFigures::clone(&now));
             self.waiting.push_back(event(&part)?);
             let figures = AppFigures::clone(&now);
             let schema_version = catalog.schema_version;
-            self.sent = Some(Sent { figures, schema_version, has_key, at: Instant::now() });
+            self.sent = Some(Sent { figures, schema_version, has_key, is_complete, at: Instant::now() });
         }
         let draw_every = if self.range == Range::Hour { DRAW_EVERY } else { DRAW_LONG_EVERY };
         if self.looked.is_multiple_of(draw_every) && now.counts.devices > 0 {

@@ -9,7 +9,8 @@ use syncline_web::{
     filters::capped,
     pages::{
         overview::{
-            Activity, Devices, Figures, FirstDevice, LastHour, OverviewPage, QuickStart, Range, Setup, Status,
+            Activity, Devices, Figures, FirstDevice, LastHour, OverviewPage, QuickStart, Range, Setup,
+            Status, Steps,
         },
         values::Tone,
     },
@@ -63,8 +64,10 @@ pub async fn page(
         0 => Vec::new(),
         _ => charts::of(&engine.rollups(catalog, range_to_read(range)).await?),
     };
+    let setup = setup(catalog, has_key, &now);
     show(&OverviewPage {
-        figures: figures(shell.clone(), catalog, has_key, now),
+        steps: (!setup.is_complete()).then(|| Steps { shell: shell.clone(), setup }),
+        figures: figures(shell.clone(), catalog, now),
         activity: Activity { shell: shell.clone(), range, charts },
         quick_start: quick_start(&viewer, &base_url),
         shell,
@@ -94,24 +97,26 @@ async fn has_key(control: &ControlPlane, app: &App, counts: &AppCounts) -> Resul
     Ok(control.api_keys(app).await?.iter().any(works))
 }
 
-fn figures(shell: Shell, catalog: &AppCatalog, has_key: bool, now: AppFigures) -> Figures {
-    let AppFigures { counts, last_hour, trouble, conflicts, rejections, newcomer } = now;
-    let has_bundle = counts.last_commit_at.is_some();
-    let setup = Setup {
+fn setup(catalog: &AppCatalog, has_key: bool, now: &AppFigures) -> Setup {
+    let has_bundle = now.counts.last_commit_at.is_some();
+    Setup {
         has_tables: catalog.schema_version > 0,
         has_key,
         // What was committed without a device came from the API: whoever does that needs no quick start.
-        has_device: counts.devices > 0 || has_bundle,
+        has_device: now.counts.devices > 0 || has_bundle,
         has_bundle,
-        newcomer: newcomer.map(|device| FirstDevice {
-            scope: device.scope,
-            source: device.source,
+        newcomer: now.newcomer.as_ref().map(|device| FirstDevice {
+            scope: device.scope.clone(),
+            source: device.source.clone(),
             last_seen_at: device.last_seen_at,
         }),
-    };
+    }
+}
+
+fn figures(shell: Shell, catalog: &AppCatalog, now: AppFigures) -> Figures {
+    let AppFigures { counts, last_hour, trouble, conflicts, rejections, newcomer: _ } = now;
     Figures {
         shell,
-        setup,
         status: status(&counts),
         counted: AppCounts::COUNTED,
         users: counts.scopes,
@@ -161,7 +166,11 @@ fn status(counts: &AppCounts) -> Status {
             "refused write blocks its device",
             "refused writes block their devices",
         );
-        (Tone::Bad, "Needs attention", format!("{what}: they download nothing until it is settled."))
+        let how = match counts.open_rejected_writes {
+            1 => "it downloads nothing until the write is settled",
+            _ => "they download nothing until these are settled",
+        };
+        (Tone::Bad, "Needs attention", format!("{what}: {how}."))
     } else if counts.open_conflicts > 0 {
         let what = number(counts.open_conflicts, "conflict is open", "conflicts are open");
         (Tone::Warn, "Syncing", format!("{what}; devices settle theirs when they sync next."))

@@ -35,6 +35,8 @@ pub struct RowsQuery {
     conditions: Vec<Condition>,
     after: String,
     before: String,
+    /// How many rows the pages before this one have looked at, if they found none.
+    pub(super) looked: i64,
 }
 
 impl Input for RowsQuery {}
@@ -72,6 +74,7 @@ impl TryFrom<Vec<(String, String)>> for RowsQuery {
                 "scope" => query.scope = value,
                 "after" => query.after = value,
                 "before" => query.before = value,
+                "looked" => query.looked = value.parse().unwrap_or(0).max(0),
                 "column" => query.conditions.push(Condition { column: value, ..Condition::default() }),
                 "test" => query.last()?.test = value,
                 "value" => query.last()?.value = value,

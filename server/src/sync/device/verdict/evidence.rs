@@ -25,7 +25,8 @@ pub struct DeviceFacts {
     /// Of its scope.
     pub latest_seq: BundleSeq,
     pub floor_seq: BundleSeq,
-    pub last_commit_at: Option<OffsetDateTime>,
+    /// When the first bundle was committed that it does not have; None: it lacks none, or that one is pruned.
+    pub lacks_since: Option<OffsetDateTime>,
 }
 
 /// A source that may not push any more.
@@ -85,8 +86,9 @@ pub(super) fn lasting(facts: &DeviceFacts) -> Option<&LastError> {
     facts.error.as_ref().filter(|error| error.count >= 3 || !PASSING.contains(&error.code.as_str()))
 }
 
-pub(super) fn lag(facts: &DeviceFacts) -> Option<i64> {
-    let lag = facts.latest_seq.0 - facts.has_seq?.0;
+/// Bundles of its scope that the device does not have; None: it has them all.
+pub(in crate::sync::device) fn lag(facts: &DeviceFacts) -> Option<i64> {
+    let lag = facts.latest_seq.0 - facts.has_seq.unwrap_or_default().0;
     (lag > 0).then_some(lag)
 }
 

@@ -8,8 +8,9 @@ use super::{
 };
 use crate::sync::device::retire::BY_PEOPLE;
 
-/// How long a device may lag behind the latest commit before it counts as behind.
-const LAG_ALLOWED: Duration = Duration::minutes(2);
+/// How long a bundle may be new to a device before the device counts as behind: one that has a stream open has fetched it
+/// by then.
+const LAG_ALLOWED: Duration = Duration::seconds(3);
 /// So many conflicts without a successful push between them are no coincidence.
 const CONFLICTS_IN_A_ROW: i64 = 3;
 /// A device that reads a snapshot asks for its next part within seconds.
@@ -195,11 +196,19 @@ pub(super) fn refused(facts: &DeviceFacts) -> Option<Verdict> {
 
 pub(super) fn behind(facts: &DeviceFacts) -> Option<Verdict> {
     let behind = lag(facts)?;
-    let waiting = facts.last_commit_at.filter(|at| facts.now - *at >= LAG_ALLOWED)?;
+    let since = facts.lacks_since.unwrap_or(facts.last_seen_at);
+    if facts.now - since < LAG_ALLOWED {
+        return None;
+    }
+    let latest = facts.latest_seq;
+    let sentence = match facts.has_seq {
+        Some(_) => format!("{} behind: the latest is {latest}.", capitalized(&bundles(behind))),
+        None => format!("{} behind: it has downloaded nothing yet.", capitalized(&bundles(behind))),
+    };
     Some(Verdict {
         kind: VerdictKind::Behind,
-        since: Some(waiting.max(facts.last_seen_at)),
-        sentence: format!("{} behind: the latest is {}.", capitalized(&bundles(behind)), facts.latest_seq),
+        since: Some(since),
+        sentence,
         advice: "It catches up when the app is opened; nothing is wrong on the server.".to_owned(),
     })
 }

@@ -19,7 +19,7 @@ fn healthy() -> DeviceFacts {
         has_seq: Some(BundleSeq(40)),
         latest_seq: BundleSeq(40),
         floor_seq: BundleSeq(0),
-        last_commit_at: Some(NOW - Duration::hours(1)),
+        lacks_since: None,
     }
 }
 
@@ -46,16 +46,24 @@ fn a_device_that_has_everything_is_healthy() {
         verdict(&healthy()),
         (VerdictKind::Healthy, "Healthy: it has everything up to bundle 40.".to_owned())
     );
-    let fresh = DeviceFacts { has_seq: None, latest_seq: BundleSeq(0), last_commit_at: None, ..healthy() };
+    let fresh = DeviceFacts { has_seq: None, latest_seq: BundleSeq(0), ..healthy() };
     assert_eq!(verdict(&fresh).1, "Healthy.");
 }
 
 #[test]
-fn a_device_is_behind_only_after_a_while() {
-    let facts = DeviceFacts { has_seq: Some(BundleSeq(39)), ..healthy() };
+fn a_device_is_behind_as_soon_as_it_would_have_fetched_what_is_new() {
+    let lacks_since = |ago| Some(NOW - ago);
+    let facts = DeviceFacts {
+        has_seq: Some(BundleSeq(39)),
+        lacks_since: lacks_since(Duration::seconds(3)),
+        ..healthy()
+    };
     assert_eq!(verdict(&facts), (VerdictKind::Behind, "1 bundle behind: the latest is 40.".to_owned()));
-    let just_now = DeviceFacts { last_commit_at: Some(NOW - Duration::seconds(5)), ..facts };
+    assert_eq!(judge(&facts).since, facts.lacks_since);
+    let just_now = DeviceFacts { lacks_since: lacks_since(Duration::seconds(2)), ..facts.clone() };
     assert_eq!(verdict(&just_now).0, VerdictKind::Healthy);
+    let empty = DeviceFacts { has_seq: None, ..facts };
+    assert_eq!(verdict(&empty).1, "40 bundles behind: it has downloaded nothing yet.");
 }
 
 #[test]

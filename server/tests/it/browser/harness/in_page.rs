@@ -3,6 +3,9 @@
 /// What a person points at: `what` (a [`Kind`]), its name, and a text that must be around it or null.
 pub(super) const FIND: &str = include_str!("in_page.js");
 
+/// Writes down what moves by itself.
+pub(super) const WATCH_WHAT_MOVES: &str = include_str!("moved.js");
+
 /// All that is to be read on the screen.
 pub(super) const READ: &str =
     "return document.body ? document.body.innerText.replace(/\\s+/g, ' ').trim() : '';";

@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{
-    in_page::{FIND, Kind, READ},
+    in_page::{FIND, Kind, READ, WATCH_WHAT_MOVES},
     session::{Element, Failure, Session},
 };
 use crate::support::app::PASSWORD;
@@ -46,6 +46,8 @@ impl Screen {
     /// Open a browser for the server at `url`; it shows nothing yet.
     pub(crate) async fn at(url: &str) -> Self {
         let screen = Self { session: Session::new().await, server: url.to_owned() };
+        let source = json!({ "source": WATCH_WHAT_MOVES });
+        screen.devtools("Page.addScriptToEvaluateOnNewDocument", source).await;
         screen.look(Look::DESKTOP).await;
         screen
     }
@@ -66,6 +68,46 @@ impl Screen {
 
     pub(crate) async fn without_scroll_bars(&self) {
         self.devtools("Emulation.setScrollbarsHidden", json!({ "hidden": true })).await;
+    }
+
+    /// From now on the browser runs no script of any page, as where somebody has forbidden it.
+    pub(crate) async fn forbid_scripts(&self) {
+        self.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
+    }
+
+    /// From now on everything comes slowly, and nothing from a cache.
+    pub(crate) async fn slow_down(&self) {
+        self.devtools("Network.enable", json!({})).await;
+        self.devtools("Network.setCacheDisabled", json!({ "cacheDisabled": true })).await;
+        let line = json!({
+            "offline": false, "latency": 40, "downloadThroughput": 120_000, "uploadThroughput": 120_000,
+        });
+        self.devtools("Network.emulateNetworkConditions", line).await;
+    }
+
+    /// Let the page read and write the clipboard.
+    pub(crate) async fn allow_the_clipboard(&self) {
+        let permissions = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
+        self.devtools("Browser.grantPermissions", permissions).await;
+    }
+
+    /// Press keys one after the other, wherever the focus is.
+    pub(crate) async fn press(&self, keys: &str) {
+        let pressed = self.session.press(keys).await;
+        pressed.unwrap_or_else(|failure| panic!("{keys:?}: {}", failure.message));
+    }
+
+    /// What has moved by itself since the page was loaded and its fonts and pictures are there, a line each.
+    pub(crate) async fn moved(&self) -> Vec<String> {
+        const SETTLED: &str = "await document.fonts.ready;
+            for (let frame = 0; frame < 3; frame++) await new Promise((resolve) => requestAnimationFrame(resolve));
+            return window.moved;";
+        serde_json::from_value(self.evaluate_to_the_end(SETTLED).await).expect("a list of texts")
+    }
+
+    pub(crate) async fn nothing_moved(&self) {
+        let moved = self.moved().await;
+        assert!(moved.is_empty(), "{}: things move by themselves: {moved:#?}", self.path().await);
     }
 
     /// Type an address of the server's.

@@ -81,6 +81,16 @@ impl Session {
         self.post(&format!("/element/{}/value", element.0), json!({ "text": text })).await.map(drop)
     }
 
+    /// Press and release each key.
+    pub(super) async fn press(&self, keys: &str) -> Result<(), Failure> {
+        let strokes: Vec<Value> = keys
+            .chars()
+            .flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key })))
+            .collect();
+        let actions = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": strokes }] });
+        self.post("/actions", actions).await.map(drop)
+    }
+
     /// The name that assistive technology tells.
     pub(super) async fn name_of(&self, element: &Element) -> Result<String, Failure> {
         let name = self.send(Method::GET, &format!("/element/{}/computedlabel", element.0), None).await?;
