@@ -104,7 +104,8 @@ impl LimitsConfig {
 #[serde(transparent)]
 pub struct DatabaseUrl(String);
 
-/// The key with which secrets are sealed that the database keeps: those of authenticator apps.
+/// The key with which secrets are sealed that the database keeps: those of authenticator apps, and the apps' own JWT
+/// secrets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SecretsConfig {
