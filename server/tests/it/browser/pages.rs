@@ -4,6 +4,8 @@
 //! Nobody lists the pages. A walk follows every link, from the front page and from the first page of a person who is signed in, and
 //! must in the end have been on every page of `http/routes.rs`.
 
+mod on_the_way;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use reqwest::Method;
@@ -31,7 +33,7 @@ const NOT_PAGES: [&str; 10] = [
     "/d/{tenant}/{app}/users/{scope}/export.sqlite",
 ];
 
-/// Pages that no link leads to: half-way through a sign-in, and behind links that people send each other.
+/// Pages that no link leads to: half-way through a sign-in, and behind links that people send each other; `on_the_way` does.
 const NOT_LINKED: [&str; 4] =
     ["/sign-in/code", "/account/totp", "/invite/{token}", "/invite/{token}/sign-up"];
 
@@ -91,12 +93,15 @@ impl Walk {
             let mut faults = Vec::new();
             // The other theme changes colours alone.
             if !look.dark {
-                // What came as the answer to a form cannot be loaded again.
-                if look == Look::PHONE && address.starts_with('/') {
+                // What came as the answer to a form cannot be loaded again, and a window of another size moves things.
+                let is_loaded_again = look == Look::PHONE && address.starts_with('/');
+                if is_loaded_again {
                     screen.visit(address).await;
                 }
-                faults
-                    .extend(screen.moved().await.into_iter().map(|what| format!("moves by itself: {what}")));
+                if is_loaded_again || look == Look::DESKTOP {
+                    let moved = screen.moved().await.into_iter();
+                    faults.extend(moved.map(|what| format!("moves by itself: {what}")));
+                }
                 faults.extend(told(screen, FOCUS).await);
             }
             faults.extend(axe::violations(screen, look.dark).await);
