@@ -60,11 +60,11 @@ need_rust() {
 }
 
 need_linker() {
-    command -v cc >/dev/null && return
+    command -v cc >/dev/null && command -v make >/dev/null && return
     case $(packages_of) in
-    apt) apt_install "Rust links with it" gcc libc6-dev ;;
+    apt) apt_install "Rust links with it, and the allocator is built with it" gcc libc6-dev make ;;
     brew) give_up "no C compiler: run xcode-select --install" ;;
-    *) give_up "no C compiler: install one, Rust links with it" ;;
+    *) give_up "no C compiler or no make: install both, Rust links with one and the allocator is built with both" ;;
     esac
 }
 
