@@ -21,7 +21,7 @@ use syncline::{
         tenants::{AppName, TenantName},
     },
     ids::Chance,
-    ops::config::Config,
+    ops::{config::Config, database::Databases},
     tables::spec::WireProfile,
 };
 
@@ -77,12 +77,30 @@ pub(crate) async fn run(config: &Config, arguments: Arguments) -> anyhow::Result
 async fn provision(config: &Config, postgres: &Postgres, wanted: &Wanted) -> anyhow::Result<Provisioned> {
     let databases = migrated(&postgres.url, &config.database).await?;
     let chance = Chance::system();
-    // Nothing is sealed here, so that no key has to be there.
-    let no_key = SecretKey::generate(&chance);
-    let control = ControlPlane::new(&databases, no_key, Clock::system(), chance);
-    let outcome = control.provision(wanted).await;
+    let outcome = match wanted.jwt_secret {
+        None => {
+            // Nothing is sealed, so that no key has to be there.
+            let no_key = SecretKey::generate(&chance);
+            let control = ControlPlane::new(&databases, no_key, Clock::system(), chance);
+            control.provision(wanted).await.map_err(anyhow::Error::from)
+        }
+        Some(_) => provision_sealed(config, &databases, wanted, chance).await,
+    };
     databases.close().await;
-    Ok(outcome?)
+    outcome
+}
+
+/// With a secret that the servers must be able to open: with their key, then, and not if others are sealed with another.
+async fn provision_sealed(
+    config: &Config,
+    databases: &Databases,
+    wanted: &Wanted,
+    chance: Chance,
+) -> anyhow::Result<Provisioned> {
+    let secret_key = SecretKey::of(config, &chance)?;
+    let control = ControlPlane::new(databases, secret_key, Clock::system(), chance);
+    control.seal_stored_secrets().await?;
+    Ok(control.provision(wanted).await?)
 }
 
 impl Arguments {

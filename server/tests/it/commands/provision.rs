@@ -6,6 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
+use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
@@ -15,6 +16,10 @@ const TABLES: &str = "create table note (id text primary key not null, body text
 
 /// Run the command on a data folder; the app's tables and the owner's password come from files in `files`.
 fn provision(data_dir: &Path, files: &Path, more: &[&str]) -> Output {
+    provision_in(data_dir, files, more, &[])
+}
+
+fn provision_in(data_dir: &Path, files: &Path, more: &[&str], variables: &[(&str, &str)]) -> Output {
     fs::write(files.join("password"), "correct horse battery\n").unwrap();
     fs::write(files.join("schema.sql"), TABLES).unwrap();
     Command::new(env!("CARGO_BIN_EXE_syncline"))
@@ -28,6 +33,7 @@ fn provision(data_dir: &Path, files: &Path, more: &[&str]) -> Output {
         .env_remove("DATABASE_URL")
         .env("SYNCLINE_DATA_DIR", data_dir)
         .env("SYNCLINE_PUBLIC_URL", "https://sync.example.com")
+        .envs(variables.iter().copied())
         .output()
         .unwrap()
 }
@@ -72,6 +78,37 @@ async fn beside_a_running_server_its_keys_work_at_once_and_a_second_run_changes_
             .await
             .unwrap();
     assert_eq!(used, ["secret"], "what was in memory only is written down before the end");
+}
+
+/// The secret is sealed with the server's key, by another process than the one that opens it.
+#[tokio::test]
+async fn tokens_that_are_signed_with_the_given_secret_are_accepted_by_the_server_before_and_after_a_restart()
+{
+    const SECRET: &str = "a secret of the tenant's own server";
+    let (mut server, files) = (RealServer::start().await, ScratchFolder::new("syncline-provision"));
+    provisioned(&provision(server.data_dir(), files.path(), &["--jwt-hs256-secret", SECRET]));
+    let claims = json!({ "sub": "ann", "iat": 1_700_000_000, "exp": 4_000_000_000_u64 });
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let token = jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap();
+    for _ in 0..2 {
+        let answered = reqwest::Client::new()
+            .get(format!("{}/t/acme/notes/sync/capabilities", server.base_url()))
+            .header("Oversync-Source-ID", "phone")
+            .bearer_auth(&token)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answered.status(), 200, "{}", answered.text().await.unwrap());
+        assert!(server.terminate().await.success());
+        server.restart().await;
+    }
+
+    let another = ["--jwt-hs256-secret", "a secret that is to replace the first"];
+    let other_key = [("SYNCLINE_SECRET_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")];
+    let refused = provision_in(server.data_dir(), files.path(), &another, &other_key);
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("sealed with another key: set SYNCLINE_SECRET_KEY"), "{said}");
 }
 
 #[test]
