@@ -142,6 +142,10 @@ const TRIM: &str = "delete from {schema}._sync_device_event e
     ) old
     where e.scope_id = old.scope_id and e.source_id = old.source_id and e.event_id = old.event_id";
 
+/// How facts are written: a crash may lose the last of them, and somebody who has locked them loses them too, because other
+/// apps' facts shall not be late for that.
+pub(super) const FOR_LOOKING_AT: &str = "set local synchronous_commit = off; set local lock_timeout = '1s'";
+
 /// Apps whose facts are written at the same time, so that with many apps they are written in time too.
 const APPS_AT_ONCE: usize = 4;
 
@@ -202,7 +206,7 @@ impl Engine {
             return Ok(());
         }
         let mut tx = self.apps.begin(schema).await?;
-        sqlx::raw_sql("set local synchronous_commit = off").execute(&mut *tx).await?;
+        sqlx::raw_sql(FOR_LOOKING_AT).execute(&mut *tx).await?;
         let before = seen_before(&rows, schema, &mut tx).await?;
         let active = newly_active_devices(&rows, &before);
         if !closed.is_empty() {

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{
     Verb,
     facts::{Facts, Gathered, short},
+    flush::FOR_LOOKING_AT,
 };
 use crate::{
     ids::{AppId, ScopeId, SourceId},
@@ -113,7 +114,7 @@ impl Engine {
         }
         let schema = &facts.catalog.schema;
         let mut tx = self.apps.begin(schema).await?;
-        sqlx::raw_sql("set local synchronous_commit = off").execute(&mut *tx).await?;
+        sqlx::raw_sql(FOR_LOOKING_AT).execute(&mut *tx).await?;
         sqlx::query(in_schema(schema, WRITE))
             .bind(devices.iter().map(|((scope, _), _)| scope.as_str()).collect::<Vec<_>>())
             .bind(devices.iter().map(|((_, source), _)| source.as_str()).collect::<Vec<_>>())

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use syncline::{ids::UserId, sync::retention::Keep};
+use syncline::{ids::UserId, sync::retention::Keep, tables::spec::WireProfile};
 use time::Duration;
 
-use super::{OWN_SECRET, World, note, pull, row, verdict};
+use super::{DDL, OWN_SECRET, World, note, pull, row, verdict};
 use crate::support::{browser::Page, sync_app::SyncClient};
 
 const IN_TIME: std::time::Duration = std::time::Duration::from_secs(5);
@@ -162,4 +162,22 @@ async fn pruned_history_and_a_stalled_download_are_told_in_time() {
     world.is_told("tablet", "snapshot stalled", "no part of the snapshot for 2 minutes").await;
     tablet.get(&chunk(2)).await.ok();
     world.is_told("tablet", "healthy", "up to bundle 4").await;
+}
+
+/// An app's facts can be locked by whoever may run SQL as its role. They are lost for it, and late for nobody else.
+#[tokio::test]
+async fn facts_that_somebody_has_locked_make_no_other_apps_late() {
+    let mut world = World::new().await;
+    let tasks = world.app.create_app_of(&world.notes.owner, "tasks", WireProfile::Strings, DDL).await;
+    let mut locked = world.app.pool().await.begin().await.unwrap();
+    let lock = format!("lock table {}._sync_device in share mode", tasks.app.app_id.schema());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut *locked).await.unwrap();
+    let (token, phone) = (tasks.token("ada").await, world.connected("phone").await);
+    let stuck = SyncClient::of(&tasks, &token, "stuck");
+    for n in 1..=3 {
+        stuck.connect(false).await.ok();
+        phone.push(n, &[note(&format!("n{n}"))]).await.ok();
+        world.is_told("phone", "healthy", &format!("up to bundle {n}")).await;
+    }
+    locked.rollback().await.unwrap();
 }
