@@ -130,6 +130,7 @@ fn imports_go_from_the_edge_to_the_ground() {
 fn dynamic_sql_is_fenced() {
     const FENCED: &[&str] = &[
         "ops/app_pool.rs",
+        "ops/app_pool/slots.rs",
         "ops/database.rs",
         "ops/embedded_postgres/mod.rs",
         "tables/browse.rs",
