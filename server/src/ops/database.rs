@@ -33,10 +33,8 @@ impl Databases {
             // Compiling a plan pays only for queries far bigger than ours, and misjudged ones would wait for it.
             .options([("jit", "off")])
             .extra_float_digits(1)
-            // One text a statement and app, some twenty of which are usual, and a hundred apps a connection (app_pool/slots.rs):
-            // with less room, apps in turn would have every statement prepared anew. Bounded, or thousands of apps would fill
-            // the memory of the server and of PostgreSQL.
-            .statement_cache_capacity(2_048);
+            // One text a statement and app: bounded, or thousands of apps would fill the server's memory.
+            .statement_cache_capacity(512);
         let pool = |connections: u32| {
             PgPoolOptions::new()
                 .max_connections(connections)
