@@ -21,7 +21,7 @@ use syncline::{
         tenants::{AppName, TenantName},
     },
     ids::Chance,
-    ops::{config::Config, database::Databases},
+    ops::config::Config,
     tables::spec::WireProfile,
 };
 
@@ -75,32 +75,22 @@ pub(crate) async fn run(config: &Config, arguments: Arguments) -> anyhow::Result
 }
 
 async fn provision(config: &Config, postgres: &Postgres, wanted: &Wanted) -> anyhow::Result<Provisioned> {
-    let databases = migrated(&postgres.url, &config.database).await?;
     let chance = Chance::system();
-    let outcome = match wanted.jwt_secret {
-        None => {
-            // Nothing is sealed, so that no key has to be there.
-            let no_key = SecretKey::generate(&chance);
-            let control = ControlPlane::new(&databases, no_key, Clock::system(), chance);
-            control.provision(wanted).await.map_err(anyhow::Error::from)
+    let seals = wanted.jwt_secret.is_some();
+    // What is sealed the servers must be able to open; where nothing is, no key has to be there.
+    let secret_key = if seals { SecretKey::of(config, &chance)? } else { SecretKey::generate(&chance) };
+    let databases = migrated(&postgres.url, &config.database).await?;
+    let control = ControlPlane::new(&databases, secret_key, Clock::system(), chance);
+    let outcome = async {
+        if seals {
+            // Not with this key if others were sealed with another.
+            control.seal_stored_secrets().await?;
         }
-        Some(_) => provision_sealed(config, &databases, wanted, chance).await,
+        Ok(control.provision(wanted).await?)
     };
+    let outcome = outcome.await;
     databases.close().await;
     outcome
-}
-
-/// With a secret that the servers must be able to open: with their key, then, and not if others are sealed with another.
-async fn provision_sealed(
-    config: &Config,
-    databases: &Databases,
-    wanted: &Wanted,
-    chance: Chance,
-) -> anyhow::Result<Provisioned> {
-    let secret_key = SecretKey::of(config, &chance)?;
-    let control = ControlPlane::new(databases, secret_key, Clock::system(), chance);
-    control.seal_stored_secrets().await?;
-    Ok(control.provision(wanted).await?)
 }
 
 impl Arguments {
