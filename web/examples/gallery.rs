@@ -12,8 +12,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(folder)?;
     let mut index = String::from("<!DOCTYPE html><meta charset=utf-8><title>Gallery</title><ul>");
     for sample in samples::all() {
-        fs::write(folder.join(format!("{}.html", sample.name)), sample.html)?;
-        index.push_str(&format!("<li><a href={0}.html>{0}</a>", sample.name));
+        fs::write(folder.join(format!("{}.html", sample.name)), &sample.html)?;
+        let page = sample.page.rsplit("::").next().unwrap_or_default();
+        index.push_str(&format!("<li><a href={0}.html>{0}</a> {page}", sample.name));
     }
     fs::write(folder.join("index.html"), index)?;
     for address in syncline_web::assets::addresses() {

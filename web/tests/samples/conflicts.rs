@@ -13,44 +13,50 @@ use time::Duration;
 use super::*;
 
 pub fn samples() -> Vec<Sample> {
-    let list = |conflicts, filter| ConflictsPage {
-        rows: ConflictRows { shell: app_shell(), conflicts, next: Some("?before=1".into()) },
-        shell: app_shell().at(Area::Conflicts),
-        filter,
-        tables: vec!["site".into(), "observation".into(), HOSTILE.into()],
+    [lists(), details()].concat()
+}
+
+fn lists() -> Vec<Sample> {
+    let list = |shell: Shell, conflicts| ConflictsPage {
+        rows: ConflictRows { shell: shell.clone(), conflicts, next: None },
+        shell: shell.at(Area::Conflicts),
+        filter: ConflictFilter::default(),
+        tables: vec!["site".into(), "observation".into()],
         is_continued: false,
         statistics: None,
         kept: Kept { days: 90, conflicts: 20_000 },
     };
-    let rows = vec![
-        row("observation", "0197f0c2-a4f8-7c3e-b1d2-f60a9be40001", Op::Update, Outcome::Open),
-        row("site", RIGHT_TO_LEFT, Op::Delete, Outcome::AcceptedServer),
-        row(LONG, HOSTILE, Op::Insert, Outcome::GaveUp),
-        row("observation", LONG, Op::Update, Outcome::Merged),
-    ];
-    let filter = ConflictFilter { outcome: "gave_up".into(), ..ConflictFilter::default() };
+    let mut none = list(app_shell(), vec![]);
+    none.filter.outcome = "gave_up".into();
+    let typical = ConflictsPage {
+        statistics: Some(statistics("observation", "0197f0c2-a4f8-7c3e-b1d2-f60a9be40001", 31)),
+        ..list(app_shell(), rows())
+    };
+    let mut extreme = list(extreme_shell(), full_page(&extreme_rows()));
+    extreme.rows.next = Some("?before=1".into());
+    extreme.statistics = Some(statistics(&worst(), &worst(), i64::MAX));
+    extreme.tables = full_page(&[worst(), LONG.into()]);
+    extreme.filter =
+        ConflictFilter { scope: worst(), source: worst(), from: HOSTILE.into(), ..ConflictFilter::default() };
+    (extreme.is_continued, extreme.kept) = (true, Kept { days: 1, conflicts: i64::MAX });
     vec![
-        sample(
-            "conflicts",
-            &ConflictsPage {
-                statistics: Some(statistics("observation")),
-                ..list(rows.clone(), ConflictFilter::default())
-            },
-        ),
-        sample(
-            "conflicts-extreme",
-            &ConflictsPage {
-                shell: extreme_shell().at(Area::Conflicts),
-                statistics: Some(statistics(LONG)),
-                ..list(rows.clone(), ConflictFilter { scope: HOSTILE.into(), ..ConflictFilter::default() })
-            },
-        ),
+        sample("conflicts-empty", &list(app_shell(), vec![])),
+        sample("conflicts-typical", &typical),
+        sample("conflicts-extreme", &extreme),
+        sample("conflicts-none", &none),
+    ]
+}
+
+fn details() -> Vec<Sample> {
+    let rows = rows();
+    let site = ConflictRow { op: Op::Update, ..rows[1].clone() };
+    vec![
+        sample("conflict-empty", &barest(rows[2].clone())),
+        sample("conflict-typical", &usual(rows[0].clone())),
+        sample("conflict-extreme", &extreme(extreme_owner())),
+        sample("conflict-extreme-viewer", &extreme(extreme_shell())),
         sample("conflict-by-hand", &by_hand(rows[3].clone())),
-        sample("conflicts-empty", &list(vec![], ConflictFilter::default())),
-        sample("conflicts-none", &list(vec![], filter)),
-        sample("conflict", &usual(rows[0].clone())),
-        sample("conflict-deleted", &deleted(ConflictRow { op: Op::Update, ..rows[1].clone() })),
-        sample("conflict-extreme", &extreme(rows[2].clone())),
+        sample("conflict-deleted", &deleted(site)),
     ]
 }
 
@@ -66,6 +72,30 @@ pub(super) fn row(table: &str, key: &str, op: Op, outcome: Outcome) -> ConflictR
         attempts: 3,
         outcome,
     }
+}
+
+fn rows() -> Vec<ConflictRow> {
+    vec![
+        row("observation", "0197f0c2-a4f8-7c3e-b1d2-f60a9be40001", Op::Update, Outcome::Open),
+        row("site", "north-meadow", Op::Delete, Outcome::AcceptedServer),
+        ConflictRow { attempts: 1, ..row("site", "south-meadow", Op::Insert, Outcome::GaveUp) },
+        row("observation", "0197f0c2-a4f8-7c3e-b1d2-f60a9be40002", Op::Update, Outcome::Merged),
+    ]
+}
+
+pub(super) fn extreme_rows() -> Vec<ConflictRow> {
+    let row = |table: &str, key: &str, outcome| ConflictRow {
+        scope: worst(),
+        source: worst(),
+        attempts: i64::MAX,
+        ..row(table, key, Op::Update, outcome)
+    };
+    vec![
+        row(LONG, RIGHT_TO_LEFT, Outcome::GaveUp),
+        row(HOSTILE, LONG, Outcome::KeptLocal),
+        row(RIGHT_TO_LEFT, HOSTILE, Outcome::SettledByHand),
+        row(&worst(), &worst(), Outcome::Open),
+    ]
 }
 
 fn facts(settled: bool) -> ConflictFacts {
@@ -117,6 +147,18 @@ fn usual(conflict: ConflictRow) -> ConflictPage {
     }
 }
 
+/// Of a table that is nothing but its key, and nothing is known any more.
+fn barest(conflict: ConflictRow) -> ConflictPage {
+    let facts = ConflictFacts { user: None, server_writer: None, ..facts(false) };
+    ConflictPage {
+        facts,
+        base: Side::Absent,
+        server: Side::Absent,
+        columns: vec![column("id", [None, Some("1"), None])],
+        ..usual(conflict)
+    }
+}
+
 fn by_hand(conflict: ConflictRow) -> ConflictPage {
     let page = usual(ConflictRow { outcome: Outcome::SettledByHand, ..conflict });
     ConflictPage {
@@ -125,7 +167,7 @@ fn by_hand(conflict: ConflictRow) -> ConflictPage {
     }
 }
 
-fn statistics(table: &str) -> Statistics {
+fn statistics(table: &str, key: &str, many: i64) -> Statistics {
     let values =
         |every: usize| (0..30).map(|day| Some(if day % every == 0 { day as f64 } else { 0.0 })).collect();
     Statistics {
@@ -144,15 +186,15 @@ fn statistics(table: &str) -> Statistics {
             empty: "No conflict in this time.".into(),
         },
         tables: vec![
-            HotTable { table: table.into(), conflicts: 180, rows: 12 },
+            HotTable { table: table.into(), conflicts: many, rows: 12 },
             HotTable { table: "site".into(), conflicts: 1, rows: 1 },
         ],
         rows: vec![HotRow {
-            scope: "ada@example.org".into(),
+            scope: if many > 100 { worst() } else { "ada@example.org".into() },
             table: table.into(),
-            key: "0197f0c2-a4f8-7c3e-b1d2-f60a9be40001".into(),
-            conflicts: 31,
-            attempts: 77,
+            key: key.into(),
+            conflicts: many,
+            attempts: many,
             last_at: ago(Duration::hours(2)),
         }],
     }
@@ -170,17 +212,22 @@ fn deleted(conflict: ConflictRow) -> ConflictPage {
     }
 }
 
-fn extreme(conflict: ConflictRow) -> ConflictPage {
+fn extreme(shell: Shell) -> ConflictPage {
     let value = |number: usize| [Some(HOSTILE), Some(LONG), Some(RIGHT_TO_LEFT)][number % 3];
+    let columns =
+        (0..COLUMNS).map(|n| column(&format!("{n} {}", worst()), [value(n), value(n + 1), value(n / 2)]));
     ConflictPage {
-        shell: extreme_shell().at(Area::Conflicts),
-        conflict,
-        facts: facts(true),
-        base: Side::Absent,
+        shell: shell.at(Area::Conflicts),
+        conflict: extreme_rows().remove(3),
+        facts: ConflictFacts {
+            user: Some(worst()),
+            server_writer: Some(Writer::Server { source: worst(), on_behalf_of: Some(worst_email()) }),
+            settled_by: Some(worst_email()),
+            ..facts(true)
+        },
+        base: Side::Unknown { version: i64::MAX },
         device: Side::Row { version: None },
         server: Side::Row { version: Some(i64::MAX) },
-        columns: (0..40)
-            .map(|n| column(&format!("{LONG}{n}"), [value(n), value(n + 1), value(n / 2)]))
-            .collect(),
+        columns: columns.collect(),
     }
 }

@@ -6,7 +6,7 @@ use syncline_web::{
 };
 use time::Duration;
 
-use super::{activity, conflicts, *};
+use super::{conflicts, devices, *};
 
 const TABLES: [(&str, &str); 2] = [("site", "id"), ("observation", "id")];
 
@@ -32,8 +32,8 @@ pub fn samples() -> Vec<Sample> {
     let one = |charts: Vec<Chart>| charts.into_iter().map(single).collect();
     vec![
         sample(
-            "overview",
-            &page(app_shell(), None, calm, Range::Hour, charts(60, Duration::minutes(1), 40.0), &TABLES),
+            "overview-typical",
+            &page(app_shell(), None, calm, Range::Day, charts(24, Duration::hours(1), 40.0), &TABLES),
         ),
         sample(
             "overview-quiet",
@@ -65,7 +65,8 @@ pub fn samples() -> Vec<Sample> {
                 &TABLES,
             ),
         ),
-        sample("overview-extreme", &extreme()),
+        sample("overview-extreme", &extreme_overview()),
+        sample("overview-extreme-newcomer", &extreme_newcomer()),
     ]
 }
 
@@ -104,7 +105,7 @@ fn figures(shell: Shell, many: i64) -> Figures {
         attempts: 14,
         state,
     };
-    let troubled = |source, scope| activity::device(source, scope, activity::rejected(), 3);
+    let troubled = |source, scope| devices::device(source, scope, devices::rejected(), 3);
     Figures {
         counted: 10_000,
         shell: shell.at(Area::Overview),
@@ -207,7 +208,7 @@ fn charts(steps: usize, step: Duration, most: f64) -> Vec<Chart> {
             name,
             hue,
             values
-                .map(|(at, value)| (!(20..24).contains(&at) && most > 0.0).then_some(value * scale + scale))
+                .map(|(at, value)| (!(8..12).contains(&at) && most > 0.0).then_some(value * scale + scale))
                 .collect(),
         )
     };
@@ -277,19 +278,37 @@ fn single(mut chart: Chart) -> Chart {
     chart
 }
 
-fn extreme() -> OverviewPage {
-    let mut figures = figures(extreme_shell(), 98_765_432_109);
-    figures.trouble = activity::device_rows();
-    figures.conflicts = vec![
-        conflicts::row(LONG, RIGHT_TO_LEFT, Op::Insert, Outcome::GaveUp),
-        conflicts::row(HOSTILE, LONG, Op::Update, Outcome::KeptLocal),
-    ];
+fn extreme_overview() -> OverviewPage {
+    let mut figures = figures(extreme_owner(), 98_765_432_109);
+    (figures.status.label, figures.status.sentence) = (LONG.into(), worst());
+    figures.trouble = devices::extreme_rows();
+    figures.conflicts = conflicts::extreme_rows();
     for write in &mut figures.rejections {
-        (write.message, write.source, write.attempts) = (LONG.repeat(3), "!~".repeat(127), i64::MAX);
+        (write.message, write.source, write.attempts) = (worst(), worst(), i64::MAX);
     }
     let mut charts = charts(30, Duration::days(1), 9.9e12);
-    charts[0].title = LONG.into();
-    charts[0].headline = HOSTILE.into();
+    charts[0].title = worst();
+    charts[0].headline = worst();
     charts[5].series.push(Series::new(LONG, Hue::Third, vec![Some(f64::INFINITY), None, Some(8.0e7), None]));
-    page(extreme_shell(), None, figures, Range::Month, charts, &[(LONG, "id")])
+    let mut page = page(extreme_owner(), None, figures, Range::Month, charts, &[]);
+    page.base_url = format!("https://{0}.example.org/t/{0}/{0}", "x".repeat(40));
+    page.quick_start = QuickStart {
+        base_url: page.base_url.clone(),
+        logical_schema: LONG.into(),
+        tables: vec![(worst(), worst()); COLUMNS],
+        numbers_profile: true,
+    };
+    page
+}
+
+fn extreme_newcomer() -> OverviewPage {
+    let newcomer = FirstDevice { scope: worst(), source: worst(), last_seen_at: ago(Duration::days(1)) };
+    let setup = Setup {
+        has_tables: true,
+        has_key: false,
+        has_device: true,
+        has_bundle: false,
+        newcomer: Some(newcomer),
+    };
+    page(extreme_owner(), Some(setup), nothing(), Range::Hour, vec![], &TABLES)
 }

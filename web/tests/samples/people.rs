@@ -1,7 +1,7 @@
 //! Pages about people: accounts, members, invitations.
 
 use syncline_web::{
-    forms::{Csrf, Typed},
+    forms::{Csrf, Field, SecretField, Typed},
     pages::{account::*, accounts::*, invitations::*, members::*},
     qr::Qr,
     shell::Notice,
@@ -11,53 +11,110 @@ use time::Duration;
 use super::*;
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+const TOKEN: &str = "Ab3dK1xkq0aVt7T2f9uYw8GmQz4LrHcEoSbNjXpDi5U";
+const WRONG_PASSWORD: &str =
+    "Email and password do not match. Check both, or wait a minute after several attempts.";
+const WRONG_CODE: &str = "This code is not right, or it was used already.";
 
 pub fn samples() -> Vec<Sample> {
-    [signing(), account(), members(), invitations()].concat()
+    [sign_in(), sign_up(), account(), second_factor(), members(), invitations()].concat()
 }
 
 fn csrf() -> Csrf {
     Csrf::new("csrf-token")
 }
 
-fn signing() -> Vec<Sample> {
-    let typed = SignUpInput {
-        email: "maya@fieldnotes".into(),
-        password: Typed::new("tiny"),
-        tenant_name: HOSTILE.into(),
-        tenant_slug: "Api!".into(),
+fn refused(value: String, sentence: &str) -> Field {
+    let mut field = Field::new(value);
+    field.reject(sentence);
+    field
+}
+
+fn sign_in() -> Vec<Sample> {
+    let typed = |email: &str, next: &str| {
+        SignInForm::from(&SignInInput {
+            email: email.into(),
+            password: Typed::new("secret"),
+            next: next.into(),
+        })
     };
-    let mut refused = SignUpForm::from(&typed);
-    refused.email.reject("An email address looks like name@example.org.");
-    refused.password.reject("Use at least 8 characters.");
-    refused.tenant_slug.reject("Use only lowercase letters a–z, digits and dashes.");
-    let mut denied = SignInForm::from(&SignInInput {
-        email: "maya@fieldnotes.example".into(),
-        password: Typed::new("secret"),
-        next: "/d/field-notes".into(),
-    });
-    denied.error =
-        Some("Email and password do not match. Check both, or wait a minute after several attempts.".into());
-    let notice = Some(Notice::Done("You are signed out.".into()));
-    let mut code = SignInCodeForm { next: "/d/field-notes".into(), ..SignInCodeForm::default() };
-    code.code.reject("This code is not right, or it was used already.");
+    let page = |form, notice| SignInPage { csrf: csrf(), form, notice };
+    let mut denied = typed("maya@fieldnotes.example", "/d/field-notes");
+    denied.error = Some(WRONG_PASSWORD.into());
+    let mut extreme = typed(&worst(), &worst());
+    extreme.email.reject("An email address looks like name@example.org.");
+    extreme.password.reject("Type your password.");
+    extreme.error = Some(worst());
+    let code = |next: &str, refused: Option<&str>| {
+        let mut form = SignInCodeForm { next: next.into(), ..SignInCodeForm::default() };
+        form.code.error = refused.map(Into::into);
+        SignInCodePage { csrf: csrf(), form }
+    };
+    let signed_out = Some(Notice::Done("You are signed out.".into()));
     vec![
-        sample("sign-up", &SignUpPage { csrf: csrf(), form: SignUpForm::default() }),
-        sample("sign-up-refused", &SignUpPage { csrf: csrf(), form: refused }),
-        sample("sign-in", &SignInPage { csrf: csrf(), form: SignInForm::default(), notice: None }),
-        sample("sign-in-refused", &SignInPage { csrf: csrf(), form: denied, notice }),
-        sample("sign-in-code", &SignInCodePage { csrf: csrf(), form: code }),
+        sample("sign-in-empty", &page(SignInForm::default(), None)),
+        sample("sign-in-typical", &page(denied, signed_out)),
+        sample("sign-in-extreme", &page(extreme, Some(Notice::Failed(worst())))),
+        sample("sign-in-code-empty", &code("", None)),
+        sample("sign-in-code-typical", &code("/d/field-notes", Some(WRONG_CODE))),
+        sample("sign-in-code-extreme", &code(&worst(), Some(&worst()))),
     ]
 }
 
+fn sign_up() -> Vec<Sample> {
+    let page = |form| SignUpPage { csrf: csrf(), form };
+    let mut typed = SignUpForm::from(&SignUpInput {
+        email: "maya@fieldnotes".into(),
+        password: Typed::new("tiny"),
+        tenant_name: "Field Notes Ltd".into(),
+        tenant_slug: "Api!".into(),
+    });
+    typed.email.reject("An email address looks like name@example.org.");
+    typed.password.reject("Use at least 8 characters.");
+    typed.tenant_slug.reject("Use only lowercase letters a–z, digits and dashes.");
+    let extreme = || SignUpForm {
+        email: refused(worst(), "An email address looks like name@example.org."),
+        tenant_name: refused(worst(), "The name is too long."),
+        tenant_slug: refused(worst(), "Use only lowercase letters a–z, digits and dashes."),
+        error: Some(worst()),
+        ..typed.clone()
+    };
+    let invited = |tenant_name: String, form| InvitedSignUpPage {
+        csrf: csrf(),
+        token: TOKEN.into(),
+        tenant_name,
+        role: "developer".into(),
+        form,
+    };
+    vec![
+        sample("sign-up-empty", &page(SignUpForm::default())),
+        sample("sign-up-extreme", &page(extreme())),
+        sample("sign-up-invited-empty", &invited("Field Notes Ltd".into(), SignUpForm::default())),
+        sample("sign-up-invited-typical", &invited("Field Notes Ltd".into(), typed.clone())),
+        sample("sign-up-invited-extreme", &invited(worst(), extreme())),
+        sample("sign-up-typical", &page(typed)),
+    ]
+}
+
+pub fn membership(name: &str, slug: &str, role: &str) -> Membership {
+    Membership { tenant_name: name.into(), tenant_slug: slug.into(), role: role.into() }
+}
+
 pub fn memberships() -> Vec<Membership> {
-    [("Field Notes Ltd", "field-notes", "owner"), (LONG, "long", "viewer"), (RIGHT_TO_LEFT, "rtl", "admin")]
-        .map(|(name, slug, role)| Membership {
-            tenant_name: name.into(),
-            tenant_slug: slug.into(),
-            role: role.into(),
-        })
-        .into()
+    vec![
+        membership("Field Notes Ltd", "field-notes", "owner"),
+        membership("Alpine Trails", "alpine", "viewer"),
+        membership("مسارات", "rtl", "admin"),
+    ]
+}
+
+pub fn extreme_memberships() -> Vec<Membership> {
+    full_page(&[
+        membership(LONG, &"z".repeat(40), "viewer"),
+        membership(RIGHT_TO_LEFT, "rtl", "developer"),
+        membership(HOSTILE, "h", "owner"),
+        membership(&worst(), "worst", "admin"),
+    ])
 }
 
 fn session(browser: &str, is_this: bool, address: Option<&str>) -> SessionRow {
@@ -65,7 +122,7 @@ fn session(browser: &str, is_this: bool, address: Option<&str>) -> SessionRow {
         handle: "ab".repeat(32),
         is_this,
         browser: browser.into(),
-        user_agent: format!("{FIREFOX} {HOSTILE}"),
+        user_agent: FIREFOX.into(),
         address: address.map(Into::into),
         since: ago(Duration::days(2)),
         last_seen_at: address.map(|_| ago(Duration::minutes(3))),
@@ -83,7 +140,7 @@ fn event(kind: &str, address: Option<&str>) -> SecurityEventRow {
 
 fn account() -> Vec<Sample> {
     let page = |shell: Shell, memberships, factor| AccountPage {
-        shell: Shell { tenant: None, app: None, ..shell }.at(Area::Account),
+        shell: outside_tenants(shell).at(Area::Account),
         signed_up_at: ago(Duration::days(90)),
         memberships,
         password: PasswordForm::default(),
@@ -93,43 +150,65 @@ fn account() -> Vec<Sample> {
         events: vec![],
         delete: DeleteAccountForm::default(),
     };
-    let on = FactorState::On { since: ago(Duration::days(20)), recovery_codes_left: 1 };
-    let mut full = page(shell(), memberships(), on);
-    full.sessions.push(session("Safari on iPhone", false, Some("2001:db8:85a3:8d3:1319:8a2e:370:7348")));
-    full.sessions.push(session("Unknown browser", false, None));
-    full.events = ["signed_in", "code_refused", "recovery_code_used", "totp_enabled", "signed_up"]
-        .map(|kind| event(kind, Some("203.0.113.9")))
-        .into();
-    full.events.push(event(HOSTILE, None));
-    full.factor_form.factor_code.reject("This code is not right, or it was used already.");
-    full.password.current.reject("This is not your present password.");
-    full.delete.error = Some(format!("You are the only owner of {LONG}."));
-    let url = "otpauth://totp/Syncline:maya%40fieldnotes.example?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Syncline";
-    let mut wrong = CodeForm::default();
-    wrong.code.reject("This code is not right. Wait for the next one, and check the clock of your device.");
-    let outside = || Shell { tenant: None, app: None, ..shell() }.at(Area::Account);
-    let totp = TotpPage {
-        shell: outside(),
-        qr: Qr::new(url).expect("it fits"),
-        secret: "GEZD GNBV GY3T QOJQ GEZD GNBV GY3T QOJQ".into(),
-        form: wrong,
-    };
-    let codes = RecoveryCodesPage {
-        shell: outside(),
-        codes: vec!["ABCD-EFGH-JKLM-NPQR".into(); 10],
-        just_enabled: true,
-    };
+    let on = |left| FactorState::On { since: ago(Duration::days(20)), recovery_codes_left: left };
+    let address = Some("203.0.113.9");
+    let kinds = ["signed_in", "code_refused", "recovery_code_used", "totp_enabled", "signed_up"];
+    let mut typical = page(shell(), memberships(), on(8));
+    typical.sessions.push(session("Safari on iPhone", false, Some("2001:db8:85a3:8d3:1319:8a2e:370:7348")));
+    typical.sessions.push(session("Unknown browser", false, None));
+    typical.events = kinds.map(|kind| event(kind, address)).into();
+    let mut extreme = page(extreme_owner(), extreme_memberships(), on(1));
+    let hostile = SessionRow { user_agent: worst(), ..session("Unknown browser", false, Some(LONG)) };
+    extreme.sessions.extend(vec![hostile; PAGE]);
+    extreme.events = full_page(&[event(HOSTILE, None), event(RIGHT_TO_LEFT, Some(HOSTILE))]);
+    extreme.factor_form.factor_password.reject("This is not your password.");
+    extreme.factor_form.factor_code.reject(WRONG_CODE);
+    extreme.password.current.reject("This is not your present password.");
+    extreme.password.new.reject("Use at least 8 characters.");
+    extreme.delete.password.reject("This is not your password.");
+    extreme.delete.confirmation = refused(worst(), "This is not your address.");
+    extreme.delete.error = Some(format!("You are the only owner of {}.", worst()));
     vec![
-        sample("account", &full),
-        sample("account-empty", &page(extreme_shell(), vec![], FactorState::Off)),
-        sample("account-totp", &totp),
-        sample("account-recovery-codes", &codes),
+        sample("account-empty", &page(shell(), vec![], FactorState::Off)),
+        sample("account-typical", &typical),
+        sample("account-extreme", &extreme),
     ]
 }
 
-fn member(email: &str, role: &str, is_you: bool, may_change: bool) -> MemberRow {
+fn second_factor() -> Vec<Sample> {
+    let totp = |shell: Shell, refused: Option<String>| TotpPage {
+        qr: Qr::new(&format!(
+            "otpauth://totp/Syncline:{}?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Syncline",
+            shell.email
+        ))
+        .expect("it fits"),
+        shell: outside_tenants(shell).at(Area::Account),
+        secret: "GEZD GNBV GY3T QOJQ GEZD GNBV GY3T QOJQ".into(),
+        form: CodeForm { code: SecretField { error: refused } },
+    };
+    let codes = |shell: Shell, just_enabled| RecoveryCodesPage {
+        shell: outside_tenants(shell).at(Area::Account),
+        codes: vec!["ABCD-EFGH-JKLM-NPQR".into(); 10],
+        just_enabled,
+    };
+    let wrong = "This code is not right. Wait for the next one, and check the clock of your device.";
+    vec![
+        sample("account-totp-empty", &totp(shell(), None)),
+        sample("account-totp-typical", &totp(shell(), Some(wrong.into()))),
+        sample("account-totp-extreme", &totp(extreme_owner(), Some(worst()))),
+        // There are always ten of them: no text of anybody's is on this page, nor can it be without any.
+        sample("account-recovery-codes-empty", &codes(shell(), true)),
+        sample("account-recovery-codes-typical", &codes(shell(), false)),
+        sample(
+            "account-recovery-codes-extreme",
+            &codes(extreme_owner().saying(Some(Notice::Done(worst()))), false),
+        ),
+    ]
+}
+
+fn member(id: &str, email: &str, role: &str, is_you: bool, may_change: bool) -> MemberRow {
     MemberRow {
-        account_id: format!("acc_{}", email.len()),
+        account_id: format!("acc_{id}"),
         email: email.into(),
         role: role.into(),
         joined_at: ago(Duration::days(3)),
@@ -150,19 +229,30 @@ fn invitation(id: &str, note: Option<&str>, role: &str) -> InvitationRow {
     }
 }
 
-fn members() -> Vec<Sample> {
+fn made(note: Option<&str>) -> MadeInvitation {
+    MadeInvitation {
+        link: format!("https://sync.example.org/invite/{TOKEN}"),
+        role: "developer".into(),
+        note: note.map(Into::into),
+        expires_at: NOW + Duration::days(7),
+    }
+}
+
+fn members_page(shell: Shell, members: Vec<MemberRow>) -> MembersPage {
     let ability =
         |does, least: usize| AbilityRow { does, allowed: (0..4).map(|role| role <= least).collect() };
-    let page = |shell: Shell, members, next: Option<&str>| MembersPage {
-        shell: shell.clone().at(Area::Members),
+    let roles = vec!["owner", "admin", "developer", "viewer"];
+    let shell = outside_apps(shell).at(Area::Members);
+    MembersPage {
         rows: MemberRows {
-            shell: shell.at(Area::Members),
+            shell: shell.clone(),
             members,
-            roles: vec!["owner", "admin", "developer", "viewer"],
-            roles_to_give: vec!["owner", "admin", "developer", "viewer"],
-            next: next.map(Into::into),
+            roles_to_give: if shell.may().administer { roles.clone() } else { vec![] },
+            roles,
+            next: None,
         },
-        is_continued: next.is_some(),
+        shell,
+        is_continued: false,
         invitations: vec![],
         made: None,
         abilities: vec![
@@ -173,67 +263,89 @@ fn members() -> Vec<Sample> {
         ],
         is_last_owner: true,
         form: InviteForm::default(),
-    };
-    let mut full = page(
+    }
+}
+
+fn members() -> Vec<Sample> {
+    let you = |email: &str, role| member("you", email, role, true, true);
+    let mut typical = members_page(
         shell(),
         vec![
-            member("maya@fieldnotes.example", "owner", true, true),
-            member("jon@fieldnotes.example", "developer", false, true),
-            member(&format!("{LONG}@example.org"), "viewer", false, false),
+            you("maya@fieldnotes.example", "owner"),
+            member("jon", "jon@fieldnotes.example", "developer", false, true),
+            member("eve", "eve@fieldnotes.example", "viewer", false, true),
         ],
-        Some("/d/field-notes/members?after=x"),
     );
-    full.invitations = vec![
+    typical.invitations = vec![
         invitation("inv_1", Some("ada@fieldnotes.example"), "admin"),
         invitation("inv_2", None, "viewer"),
-        invitation("inv_3", Some(&format!("{RIGHT_TO_LEFT} {HOSTILE} {LONG}")), "developer"),
     ];
-    full.made = Some(MadeInvitation {
-        link: "https://sync.example.org/invite/Ab3dK1xkq0aVt7T2f9uYw8GmQz4LrHcEoSbNjXpDi5U".into(),
-        role: "developer".into(),
-        note: Some(RIGHT_TO_LEFT.into()),
-        expires_at: NOW + Duration::days(7),
-    });
-    full.form =
-        InviteForm::from(&InviteInput { note: HOSTILE.into(), role: "king".into(), days: "99".into() });
-    full.form.role.reject("Choose a role.");
-    full.form.days.reject("Type a number of days from 1 to 30.");
-    let mut viewer = page(extreme_shell(), vec![member("eve@example.org", "viewer", true, false)], None);
-    viewer.shell.app = None;
-    viewer.is_last_owner = false;
-    vec![sample("members", &full), sample("members-viewer", &viewer)]
+    typical.made = Some(made(Some("ada@fieldnotes.example")));
+    let mut viewer =
+        members_page(shell(), vec![member("eve", "eve@fieldnotes.example", "viewer", true, false)]);
+    let nothing = May::default();
+    viewer.shell.tenant = viewer.shell.tenant.map(|tenant| TenantPlace { may: nothing, ..tenant });
+    (viewer.rows.shell, viewer.is_last_owner) = (viewer.shell.clone(), false);
+    viewer.rows.roles_to_give.clear();
+    vec![
+        sample("members-empty", &members_page(shell(), vec![you("maya@fieldnotes.example", "owner")])),
+        sample("members-typical", &typical),
+        sample("members-extreme", &extreme_members()),
+        sample("members-viewer", &viewer),
+    ]
+}
+
+fn extreme_members() -> MembersPage {
+    let mut members = vec![member("you", &worst_email(), "owner", true, true)];
+    members.extend([
+        member("a", &worst_email(), "owner", false, true),
+        member("b", &worst(), "admin", false, true),
+    ]);
+    members.extend(vec![member("c", &worst_email(), "viewer", false, false); PAGE - members.len()]);
+    let mut page = members_page(extreme_owner(), members);
+    page.rows.next = Some("/d/x/members?after=x".into());
+    (page.is_continued, page.is_last_owner) = (true, false);
+    let invitation = |id: &str, note: &str| InvitationRow {
+        invited_by: worst_email(),
+        ..invitation(id, Some(note), "developer")
+    };
+    page.invitations = full_page(&[invitation("inv_1", &worst()), invitation("inv_2", RIGHT_TO_LEFT)]);
+    page.made = Some(made(Some(&worst())));
+    let typed = InviteInput { note: worst(), role: worst(), days: worst() };
+    page.form = InviteForm::from(&typed);
+    page.form.note.reject("The note is too long.");
+    page.form.role.reject("Choose a role.");
+    page.form.days.reject("Type a number of days from 1 to 30.");
+    page.form.error = Some(worst());
+    page
 }
 
 fn invitations() -> Vec<Sample> {
-    let page = |signed_in_as: Option<&str>, already: Option<&str>, note: Option<&str>| InvitationPage {
-        token: "Ab3dK1xkq0aVt7T2f9uYw8GmQz4LrHcEoSbNjXpDi5U".into(),
+    let page = |signed_in_as: Option<String>, already: Option<&str>, note: Option<String>| InvitationPage {
+        token: TOKEN.into(),
         csrf: csrf(),
-        signed_in_as: signed_in_as.map(Into::into),
+        signed_in_as,
         already: already.map(Into::into),
         home: "/d/field-notes".into(),
         tenant_name: "Field Notes Ltd".into(),
         role: "developer".into(),
         invited_by: "maya@fieldnotes.example".into(),
-        note: note.map(Into::into),
+        note,
         expires_at: NOW + Duration::days(6),
         now: NOW,
     };
-    let extreme = InvitationPage {
-        tenant_name: format!("{RIGHT_TO_LEFT} {HOSTILE} {LONG}"),
-        invited_by: format!("{}@example.org", "very.long.address".repeat(6)),
-        ..page(Some("eve@example.org"), None, Some("ada@fieldnotes.example"))
-    };
-    let invited = InvitedSignUpPage {
-        csrf: csrf(),
-        token: "Ab3dK1xkq0aVt7T2f9uYw8GmQz4LrHcEoSbNjXpDi5U".into(),
-        tenant_name: "Field Notes Ltd".into(),
-        role: "developer".into(),
-        form: SignUpForm::default(),
+    let ada = || Some("ada@fieldnotes.example".to_owned());
+    let extreme = |already| InvitationPage {
+        tenant_name: worst(),
+        invited_by: worst_email(),
+        ..page(Some(worst_email()), already, Some(format!("@ {}", worst())))
     };
     vec![
-        sample("invitation", &page(None, None, None)),
-        sample("invitation-signed-in", &extreme),
-        sample("invitation-member", &page(Some("ada@fieldnotes.example"), Some("admin"), None)),
-        sample("invitation-sign-up", &invited),
+        sample("invitation-empty", &page(None, None, None)),
+        sample("invitation-typical", &page(ada(), None, ada())),
+        sample("invitation-extreme", &extreme(None)),
+        sample("invitation-extreme-member", &extreme(Some("admin"))),
+        sample("invitation-for-another", &page(Some("eve@example.org".into()), None, ada())),
+        sample("invitation-member", &page(ada(), Some("admin"), None)),
     ]
 }

@@ -123,24 +123,49 @@ pub fn samples() -> Vec<Sample> {
         table: table.map(str::to_owned).map_err(str::to_owned),
         simulation,
     };
-    let mut extreme = simulation(steps(), false);
-    extreme.user = HOSTILE.into();
-    extreme.table = LONG.into();
-    extreme.failure = Some(HOSTILE.into());
-    extreme.steps[1].tablet.rows =
-        vec![row(LONG, &HOSTILE.repeat(9), i64::MAX, true), row(RIGHT_TO_LEFT, RIGHT_TO_LEFT, 0, true)];
-    extreme.steps[2].exchanges[1].response = HOSTILE.repeat(99);
+    let stopped = Simulation { steps: vec![], ..simulation(vec![], false) };
     vec![
-        sample("simulator", &page(app_shell(), Ok("task"), Some(simulation(steps(), false)))),
+        sample("simulator-empty", &page(app_shell(), Ok("task"), None)),
+        sample("simulator-typical", &page(app_shell(), Ok("task"), Some(simulation(steps(), false)))),
+        sample(
+            "simulator-extreme",
+            &page(extreme_owner(), Ok(LONG), Some(extreme(simulation(steps(), false)))),
+        ),
+        sample("simulator-extreme-empty", &page(extreme_shell(), Ok(&worst()), None)),
         sample(
             "simulator-running",
             &page(app_shell(), Ok("task"), Some(simulation(steps()[..2].to_vec(), true))),
         ),
-        sample("simulator-empty", &page(app_shell(), Ok("task"), None)),
+        sample("simulator-stopped", &page(app_shell(), Ok("task"), Some(stopped))),
         sample(
             "simulator-none",
             &page(app_shell(), Err("The app has no tables yet. Publish its schema first."), None),
         ),
-        sample("simulator-extreme", &page(extreme_shell(), Ok("task"), Some(extreme))),
     ]
+}
+
+fn extreme(simulation: Simulation) -> Simulation {
+    let mut steps = simulation.steps;
+    for (number, step) in steps.iter_mut().enumerate() {
+        let mut row = row(&worst(), &worst(), i64::MAX, true);
+        let value = (worst(), Value::text(&worst()));
+        row.values = vec![value; if number == 2 { COLUMNS } else { 1 }];
+        let deleted = ShelfRow { is_deleted: true, ..row.clone() };
+        (step.title, step.sentence) = (worst(), worst());
+        step.tablet.rows = vec![row.clone(), row, deleted];
+        for exchange in &mut step.exchanges {
+            (exchange.sent, exchange.answered, exchange.path) = (worst(), worst(), worst());
+            exchange.response = HOSTILE.repeat(99);
+            exchange.status = None;
+        }
+    }
+    Simulation {
+        user: worst(),
+        table: worst(),
+        parents: vec![worst(), worst()],
+        started_by: worst_email(),
+        failure: Some(worst()),
+        steps,
+        ..simulation
+    }
 }

@@ -11,21 +11,43 @@ use syncline_web::pages::{
 use super::*;
 
 pub fn samples() -> Vec<Sample> {
+    [previews(), histories()].concat()
+}
+
+fn previews() -> Vec<Sample> {
+    let touched = WritePreview { tables: vec![], rows: vec![], devices: 0, remarks: vec![], ..usual() };
+    let row = row("observation", Op::Update, vec![column("count", Some("3"), Some("3"))]);
+    let tables = vec![TableChanges { table: "observation".into(), inserted: 0, updated: 1, deleted: 0 }];
+    let chosen = WritePreviewPage { choices: Some(choices("note", 3, 0)), ..page(Previewed::Ready(usual())) };
     vec![
-        sample("write-preview", &page(Previewed::Ready(usual()))),
+        // A row that is written as it was is the least that there can be.
+        sample(
+            "write-preview-empty",
+            &WritePreviewPage {
+                lede: String::new(),
+                ..page(Previewed::Ready(WritePreview { tables, rows: vec![row], ..touched }))
+            },
+        ),
+        sample("write-preview-typical", &page(Previewed::Ready(usual()))),
+        sample("write-preview-extreme", &extreme_page(Previewed::Ready(extreme()))),
         sample(
             "write-preview-renewed",
             &page(Previewed::Ready(WritePreview { is_renewed: true, ..usual() })),
         ),
-        sample(
-            "undo-preview",
-            &WritePreviewPage { choices: Some(choices("note")), ..page(Previewed::Ready(usual())) },
-        ),
-        sample("row-history", &history(app_shell())),
-        sample("row-history-pruned", &pruned()),
+        sample("write-preview-choices", &chosen),
+        sample("write-preview-refused", &page(Previewed::Refused(refused()))),
+        sample("write-preview-extreme-refused", &extreme_page(Previewed::Refused(extremely_refused()))),
+    ]
+}
+
+fn histories() -> Vec<Sample> {
+    let page = history(app_shell());
+    let none = RowVersions { versions: vec![], ..page.versions };
+    vec![
+        sample("row-history-empty", &RowHistoryPage { versions: none, ..page }),
+        sample("row-history-typical", &history(app_shell())),
         sample("row-history-extreme", &extreme_history()),
-        sample("write-refused", &page(Previewed::Refused(refused()))),
-        sample("write-preview-extreme", &extreme()),
+        sample("row-history-pruned", &pruned()),
     ]
 }
 
@@ -120,60 +142,70 @@ fn refused() -> WriteRefused {
     }
 }
 
-fn extreme() -> WritePreviewPage {
-    let columns: Vec<_> = (0..40)
-        .map(|n| {
-            column(&format!("{LONG}{n}"), Some(HOSTILE), Some(if n % 2 == 0 { RIGHT_TO_LEFT } else { LONG }))
-        })
-        .collect();
-    let preview = WritePreview {
-        scope: HOSTILE.into(),
-        bundle_seq: i64::MAX,
-        devices: 100_000,
-        rows: vec![
-            PreviewRow { key: HOSTILE.into(), table: LONG.into(), ..row("t", Op::Update, columns) },
-            PreviewRow {
-                key: RIGHT_TO_LEFT.into(),
-                too_large: Some(1 << 30),
-                ..row(HOSTILE, Op::Delete, vec![])
-            },
-            row(LONG, Op::Update, vec![]),
-        ],
-        tables: vec![
-            TableChanges { table: LONG.into(), inserted: 0, updated: 49_000, deleted: 0 },
-            TableChanges { table: HOSTILE.into(), inserted: 1, updated: 2, deleted: 3 },
-        ],
-        remarks: vec![HOSTILE.into(), LONG.into()],
-        confirm: Confirm {
-            label: HOSTILE.into(),
-            fields: vec![(HOSTILE.into(), HOSTILE.into())],
-            ..usual().confirm
-        },
-        is_renewed: true,
-    };
-    WritePreviewPage {
-        shell: extreme_shell().at(Area::Tables),
-        title: LONG.into(),
-        back: WayOut { label: HOSTILE.into(), href: "/".into() },
-        choices: Some(choices(HOSTILE)),
-        lede: RIGHT_TO_LEFT.into(),
-        outcome: Previewed::Ready(preview),
+fn extremely_refused() -> WriteRefused {
+    WriteRefused {
+        title: worst(),
+        sentence: worst(),
+        place: Some(RefusedPlace {
+            table: worst(),
+            key: Some(worst()),
+            columns: Some(vec![worst(); COLUMNS].join(", ")),
+            constraint: Some(LONG.into()),
+        }),
+        ways_out: vec![WayOut { label: worst(), href: back().href }; 2],
     }
 }
 
-fn choices(table: &str) -> RowChoices {
+fn extreme() -> WritePreview {
+    let columns: Vec<_> = (0..COLUMNS)
+        .map(|n| {
+            let after = if n % 2 == 0 { RIGHT_TO_LEFT } else { LONG };
+            column(&format!("{n} {}", worst()), Some(HOSTILE), Some(after))
+        })
+        .collect();
+    let named = |row| PreviewRow { key: worst(), table: worst(), ..row };
+    let too_large = PreviewRow { too_large: Some(1 << 40), ..row("", Op::Delete, vec![]) };
+    let changes = |inserted, updated, deleted| TableChanges { table: worst(), inserted, updated, deleted };
+    let mut rows = vec![named(row("", Op::Update, columns)), named(row("", Op::Update, vec![]))];
+    rows.extend(vec![named(PreviewRow { is_consequence: true, ..too_large }); PAGE - 2]);
+    WritePreview {
+        scope: worst(),
+        bundle_seq: i64::MAX,
+        devices: i64::MAX,
+        rows,
+        tables: vec![changes(0, 49_000_000, 0), changes(1, 2, 3)],
+        remarks: vec![worst(), LONG.into()],
+        confirm: Confirm { label: worst(), fields: vec![(worst(), worst())], ..usual().confirm },
+        is_renewed: true,
+    }
+}
+
+fn extreme_page(outcome: Previewed) -> WritePreviewPage {
+    let many = choices(&worst(), 20, 9_999);
+    WritePreviewPage {
+        shell: extreme_owner().at(Area::Tables),
+        title: worst(),
+        back: WayOut { label: worst(), href: "/".into() },
+        choices: matches!(outcome, Previewed::Ready(_)).then_some(many),
+        lede: worst(),
+        outcome,
+    }
+}
+
+fn choices(table: &str, many: i64, not_listed: usize) -> RowChoices {
+    let is_worst = not_listed > 0;
     let row = |n: i64| ChosenRow {
         field: format!("overwrite-{n}"),
         table: table.into(),
-        key: format!("0197f0c2-a4f8-7c3e-b1d2-f60a9be4000{n}"),
-        touched_by: 14 + n,
+        key: if is_worst { worst() } else { format!("0197f0c2-a4f8-7c3e-b1d2-f60a9be4000{n}") },
+        touched_by: if is_worst { i64::MAX } else { 14 + n },
         is_chosen: n == 2,
     };
     RowChoices {
         action: "/d/field-notes/survey/history/ada/12/undo/preview".into(),
-        scope: "ada@example.org".into(),
-        rows: vec![row(1), row(2), row(3)],
-        not_listed: 0,
+        scope: if is_worst { worst() } else { "ada@example.org".into() },
+        rows: (1..=many).map(row).collect(),
+        not_listed,
     }
 }
 
@@ -239,13 +271,31 @@ fn pruned() -> RowHistoryPage {
 }
 
 fn extreme_history() -> RowHistoryPage {
-    let page = history(extreme_shell());
-    let row = RowPlace { scope: HOSTILE.into(), table: LONG.into(), key: RIGHT_TO_LEFT.into() };
-    let mut versions = RowVersions { row: row.clone(), ..page.versions };
-    for version in &mut versions.versions {
-        version.columns = (0..40).map(|n| column(&format!("{LONG}{n}"), Some(LONG), Some(HOSTILE))).collect();
-        version.writer = Writer::Server { source: LONG.into(), on_behalf_of: Some(HOSTILE.into()) };
-    }
-    versions.versions[2].too_large = Some(1 << 33);
-    RowHistoryPage { row, versions, ..page }
+    let page = history(extreme_owner());
+    let row = RowPlace { scope: worst(), table: worst(), key: worst() };
+    let columns = |many: usize| {
+        (0..many).map(|n| column(&format!("{n} {}", worst()), Some(LONG), Some(RIGHT_TO_LEFT))).collect()
+    };
+    let server = Writer::Server { source: worst(), on_behalf_of: Some(worst_email()) };
+    let (nobody, device) =
+        (Writer::Server { source: worst(), on_behalf_of: None }, Writer::Device { source: worst() });
+    let version = |number, op, writer, many| RowVersion {
+        user: Some(worst()),
+        ..version(number, op, writer, columns(many))
+    };
+    let large = RowVersion { too_large: Some(1 << 40), ..version(3, Op::Insert, device.clone(), 0) };
+    let mut versions = vec![
+        version(41, Op::Update, server, COLUMNS),
+        version(40, Op::Update, device, 1),
+        version(39, Op::Delete, nobody, 0),
+    ];
+    versions.extend(vec![large; 17]);
+    let versions = RowVersions {
+        row: row.clone(),
+        versions,
+        next: Some("?from=3".into()),
+        is_pruned: true,
+        ..page.versions
+    };
+    RowHistoryPage { row, versions, current: i64::MAX, is_continued: true, ..page }
 }
