@@ -87,13 +87,6 @@ impl TenantPlace {
     }
 }
 
-impl AppPlace {
-    /// What to type before the app is deleted.
-    pub(crate) fn confirmation_label(&self) -> String {
-        format!("Type {} to confirm", self.name)
-    }
-}
-
 impl Shell {
     pub fn new(email: impl Into<String>, csrf: Csrf, now: OffsetDateTime) -> Self {
         Self { email: email.into(), csrf, now, tenant: None, app: None, area: Area::Account, notice: None }

@@ -21,7 +21,7 @@ fn select<'a>(page: &'a Html, selector: &str) -> Vec<ElementRef<'a>> {
 }
 
 /// Look at every page, at entries of a list that are alike once: a full page has fifty.
-fn each(check: impl Fn(&Sample, &Html)) {
+fn each(mut check: impl FnMut(&Sample, &Html)) {
     for sample in SAMPLES.iter() {
         check(sample, &Html::parse_document(&folded(&sample.html)));
     }
@@ -306,4 +306,80 @@ fn every_page_renders_as_it_did() {
         let name = file.file_name().and_then(|name| name.to_str()).expect("names are plain");
         assert!(name.ends_with(".new") || names.contains(name), "{name} is of no sample any more");
     }
+}
+
+/// Begins to write from right to left whatever comes, until the paragraph or the isolated part ends.
+const OVERRIDE: char = '\u{202e}';
+
+/// Texts of any direction keep to themselves: what follows one reads as it would after any other.
+#[test]
+fn nothing_is_turned_around_by_a_text_before_it() {
+    let mut found = Vec::new();
+    each(|sample, page| {
+        // Code has to be copied as it is.
+        for element in select(page, "body *:not(pre > code)") {
+            for (place, node) in element.children().enumerate() {
+                let Some((_, rest)) = node.value().as_text().and_then(|text| text.rsplit_once(OVERRIDE))
+                else {
+                    continue;
+                };
+                let rest = rest.strip_prefix("abc").unwrap_or(rest);
+                let rest = rest.strip_prefix("@example.org").unwrap_or(rest).to_owned();
+                let follows = format!("{rest}{}", what_follows(element, place));
+                if !follows.trim().is_empty() {
+                    let html: String = element.html().chars().take(100).collect();
+                    found.push(format!("{}: {:?} after {html}", sample.name, follows.trim()));
+                }
+            }
+        }
+    });
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// The text of the same paragraph that comes after a child of `element`.
+fn what_follows(mut element: ElementRef<'_>, mut child: usize) -> String {
+    let mut text = String::new();
+    loop {
+        for next in element.children().skip(child + 1) {
+            match ElementRef::wrap(next) {
+                Some(next) if is_block(next) => return text,
+                Some(next) => text.extend(next.text()),
+                None => text.extend(next.value().as_text().map(|text| text.to_string())),
+            }
+        }
+        if is_block(element) || is_isolated(element) {
+            return text;
+        }
+        let parent = element.parent().and_then(ElementRef::wrap).expect("the body is a block");
+        child = parent.children().position(|child| child.id() == element.id()).expect("it is a child of it");
+        element = parent;
+    }
+}
+
+/// A paragraph of its own, by what it is or by its class in the style sheets.
+fn is_block(element: ElementRef<'_>) -> bool {
+    const INLINE: [&str; 16] = [
+        "a", "span", "strong", "code", "bdi", "q", "ins", "del", "time", "mark", "svg", "input", "select",
+        "button", "label", "b",
+    ];
+    const CLASSES: [&str; 8] = [
+        "sub",
+        "column-type",
+        "side-note",
+        "choice-label",
+        "choice-sentence",
+        "question-what",
+        "question-sentence",
+        "place-kind",
+    ];
+    let element = element.value();
+    !INLINE.contains(&element.name()) || element.classes().any(|class| CLASSES.contains(&class))
+}
+
+/// Kept from what is around it, by an attribute, or by the style sheets as code and boxes in a line are.
+fn is_isolated(element: ElementRef<'_>) -> bool {
+    let element = element.value();
+    matches!(element.name(), "bdi" | "code" | "button" | "label")
+        || element.attr("dir").is_some()
+        || element.classes().any(|class| ["cut", "badge", "button"].contains(&class))
 }

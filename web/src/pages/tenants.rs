@@ -57,13 +57,6 @@ pub struct TenantSettingsPage {
     pub confirmation: Field,
 }
 
-impl TenantSettingsPage {
-    fn confirmation_label(&self) -> String {
-        let name = self.shell.tenant.as_ref().map_or("", |tenant| tenant.name.as_str());
-        format!("Type {name} to confirm")
-    }
-}
-
 /// What a person types to rename an organisation.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]

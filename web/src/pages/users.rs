@@ -180,10 +180,6 @@ impl UserPage {
         self.shell.links().user_action(&self.user.scope, action)
     }
 
-    fn confirmation_label(&self) -> String {
-        format!("Type {} to confirm", self.user.scope)
-    }
-
     /// The rows of the user in `table`.
     fn table_href(&self, table: &str) -> String {
         links::with_query(&self.shell.links().table(table), &[("scope", &self.user.scope)])

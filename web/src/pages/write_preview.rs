@@ -170,16 +170,16 @@ impl WritePreview {
         self.row_count() - i64::try_from(self.rows.len()).unwrap_or(i64::MAX)
     }
 
-    /// `3 rows in 2 tables change; 2 devices receive this as bundle 18.`
-    pub fn consequence(&self) -> String {
+    /// `3 rows` in `2 tables` `change; 2 devices receive this as bundle 18.`: of one table, its name.
+    fn consequence(&self) -> (String, String, String) {
         let counted = |count: i64, one: &str, many: &str| match count {
             1 => format!("1 {one}"),
             count => format!("{count} {many}"),
         };
         let rows = self.row_count();
         let places = match self.tables.as_slice() {
-            [table] => format!("in {}", table.table),
-            tables => format!("in {} tables", tables.len()),
+            [table] => table.table.clone(),
+            tables => format!("{} tables", tables.len()),
         };
         let all = |of: fn(&TableChanges) -> i64| self.tables.iter().map(of).sum::<i64>() == rows;
         let verb = match (all(|table| table.deleted), all(|table| table.inserted), rows) {
@@ -198,7 +198,7 @@ impl WritePreview {
             1 => format!("1 device receives this as bundle {}", self.bundle_seq),
             devices => format!("{devices} devices receive this as bundle {}", self.bundle_seq),
         };
-        format!("{} {places} {verb}; {received}.", counted(rows, "row", "rows"))
+        (counted(rows, "row", "rows"), places, format!("{verb}; {received}."))
     }
 
     /// Whether rows go.
@@ -255,14 +255,18 @@ mod tests {
 
     #[test]
     fn the_consequence_is_one_sentence() {
+        let said = |preview: WritePreview| {
+            let (rows, place, rest) = preview.consequence();
+            format!("{rows} in {place} {rest}")
+        };
         assert_eq!(
-            preview(&[("site", 1), ("note", 2)], 2).consequence(),
+            said(preview(&[("site", 1), ("note", 2)], 2)),
             "3 rows in 2 tables change; 2 devices receive this as bundle 18."
         );
         assert_eq!(
-            preview(&[("site", 1)], 1).consequence(),
+            said(preview(&[("site", 1)], 1)),
             "1 row in site changes; 1 device receives this as bundle 18."
         );
-        assert!(preview(&[("site", 1)], 0).consequence().contains("no device has synced yet"));
+        assert!(said(preview(&[("site", 1)], 0)).contains("no device has synced yet"));
     }
 }

@@ -155,7 +155,7 @@ fn audit() -> Vec<Sample> {
 
 fn extreme_audit(mut page: AuditPage) -> AuditPage {
     let worst = worst();
-    let details: Vec<(&str, &str)> = vec![(LONG, HOSTILE), (RIGHT_TO_LEFT, LONG), (HOSTILE, RIGHT_TO_LEFT)];
+    let details: Vec<(&str, &str)> = vec![("name", HOSTILE), ("before", LONG), ("after", RIGHT_TO_LEFT)];
     page.rows.entries = full_page(&[
         AuditEntry {
             app: Some(worst.clone()),

@@ -57,7 +57,10 @@ pub fn samples() -> Vec<Sample> {
     vec![
         sample("docs-empty", &page(app_shell(), BASE_URL, Reference::default())),
         sample("docs-typical", &page(app_shell(), BASE_URL, said)),
-        sample("docs-extreme", &page(extreme_shell(), &long_url, reference(&worst(), LONG, COLUMNS))),
+        sample(
+            "docs-extreme",
+            &page(extreme_shell(), &long_url, reference(&format!("{LONG} {HOSTILE}"), LONG, COLUMNS)),
+        ),
         sample(WHOLE_REFERENCE, &page(app_shell(), BASE_URL, Reference::read(&document))),
     ]
 }

@@ -167,7 +167,7 @@ fn account() -> Vec<Sample> {
     extreme.password.new.reject("Use at least 8 characters.");
     extreme.delete.password.reject("This is not your password.");
     extreme.delete.confirmation = refused(worst(), "This is not your address.");
-    extreme.delete.error = Some(format!("You are the only owner of {}.", worst()));
+    extreme.delete.error = Some(worst());
     vec![
         sample("account-empty", &page(shell(), vec![], FactorState::Off)),
         sample("account-typical", &typical),

@@ -149,7 +149,7 @@ fn extreme_rejected(shell: Shell) -> RejectedWritePage {
     let obstacle = |can_be_restored| Obstacle {
         table: worst(),
         key: worst(),
-        said: worst(),
+        said: LONG.into(),
         can_be_restored,
         has_history: true,
     };
