@@ -79,7 +79,7 @@ impl ApiKeyRow {
 /// What a secret key may be allowed, each with what that means.
 pub const SCOPES: [(&str, &str); 4] = [
     ("tokens", "Mint tokens for your users"),
-    ("data", "Read and write your users' rows"),
+    ("data", "Read and write your users’ rows"),
     ("schema", "Publish tables"),
     ("keys", "Issue and revoke keys"),
 ];

@@ -38,6 +38,11 @@ pub struct MembersPage {
 }
 
 impl MembersPage {
+    /// There is nobody but the person looking.
+    fn is_alone(&self) -> bool {
+        self.rows.members.len() == 1 && self.rows.next.is_none() && !self.is_continued
+    }
+
     /// The roles that the person looking may give, each with what it is for.
     fn choices(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.rows.roles_to_give.iter().map(|role| (*role, role_sentence(role)))

@@ -82,6 +82,11 @@ impl RowVersion {
 }
 
 impl RowVersions {
+    /// One of those that are shown can be restored.
+    fn can_restore(&self) -> bool {
+        self.versions.iter().any(RowVersion::can_be_restored)
+    }
+
     fn restore_preview(&self) -> String {
         self.shell.links().restore_row_preview(&self.row.scope, &self.row.table, &self.row.key)
     }

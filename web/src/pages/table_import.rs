@@ -118,6 +118,11 @@ pub struct WrittenPart {
 }
 
 impl DryRun {
+    /// Nothing was found in the file, not even a problem.
+    fn is_empty(&self) -> bool {
+        self.inserts == 0 && self.updates == 0 && self.unchanged == 0 && self.problem_count == 0
+    }
+
     fn can_be_written(&self) -> bool {
         self.problem_count == 0 && self.inserts + self.updates > 0
     }

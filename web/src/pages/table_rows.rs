@@ -97,6 +97,17 @@ pub struct ConflictColumn {
     pub now: Option<Value>,
 }
 
+impl RowPage {
+    /// A row of which nothing can be changed here: it has nothing but its key, or it is too large.
+    fn is_fixed(&self) -> bool {
+        self.row.is_some() && self.form.columns.is_empty()
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.row.as_ref().is_some_and(|row| row.too_large.is_some())
+    }
+}
+
 impl ConflictColumn {
     fn differs(&self) -> bool {
         self.yours.is_some() && self.yours != self.now

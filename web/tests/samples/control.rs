@@ -259,6 +259,7 @@ fn api_keys() -> Vec<Sample> {
         ),
         sample("keys-extreme", &extreme),
         sample("keys-viewer", &viewer),
+        sample("keys-viewer-empty", &page(extreme_shell(), None, vec![])),
     ]
 }
 

@@ -109,6 +109,7 @@ fn schema() -> Vec<Sample> {
         sample("schema-empty", &page(app_shell(), None, "", Outcome::None)),
         sample("schema-typical", &page(app_shell(), Some(published.clone()), "", Outcome::None)),
         sample("schema-extreme", &page(extreme_owner(), Some(extreme_published()), &worst(), Outcome::None)),
+        sample("schema-viewer-empty", &page(extreme_shell(), None, "", Outcome::None)),
         sample("schema-viewer", &page(extreme_shell(), Some(extreme_published()), "", Outcome::None)),
         sample(
             "schema-refused",

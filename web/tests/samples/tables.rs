@@ -120,6 +120,7 @@ fn lists() -> Vec<Sample> {
     vec![
         sample("tables-empty", &list(app_shell(), 0, vec![])),
         sample("tables-typical", &list(app_shell(), 3, typical)),
+        sample("tables-viewer-empty", &list(extreme_shell(), 0, vec![])),
         sample("tables-extreme", &list(extreme_shell(), i64::MAX, extreme)),
     ]
 }
@@ -156,6 +157,7 @@ fn details() -> Vec<Sample> {
     typical.grid.next = Some("?after=x".into());
     let mut empty = table_page(app_shell(), observation(false), vec![]);
     (empty.rows, empty.rows_exact, empty.bytes) = (0, true, 16_384);
+    empty.writes.headline.clear();
     empty.writes.series.iter_mut().for_each(|series| series.values.fill(Some(0.0)));
     let mut none = table_page(app_shell(), observation(false), vec![]);
     (none.filter, none.is_filtered) = (filter("nobody", &none.shape), true);
