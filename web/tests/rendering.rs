@@ -11,7 +11,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use samples::{HOSTILE, LONG, RIGHT_TO_LEFT, Sample, WHOLE_REFERENCE, worst};
+use samples::{HOSTILE, LONG, RIGHT_TO_LEFT, Sample, WHOLE_REFERENCE, worst, worst_email};
 use scraper::{ElementRef, Html, Selector};
 
 static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(samples::all);
@@ -258,9 +258,13 @@ fn stored(sample: &Sample) -> String {
     let hash = hash.split('/').nth(2).expect("an address has a hash");
     let mut part = part.replace(hash, "HASH");
     // Long texts by their names, so that what surrounds them can be read; the override would flip it as well.
-    for (name, text) in
-        [("WORST", worst().as_str()), ("LONG", LONG), ("HOSTILE", HOSTILE), ("RTL", RIGHT_TO_LEFT)]
-    {
+    for (name, text) in [
+        ("WORST", worst().as_str()),
+        ("EMAIL", worst_email().as_str()),
+        ("LONG", LONG),
+        ("HOSTILE", HOSTILE),
+        ("RTL", RIGHT_TO_LEFT),
+    ] {
         part = part.replace(&escaped(text), &format!("{{{name}}}"));
         part = part.replace(&encoded(text), &format!("{{{name}, encoded}}"));
     }

@@ -86,7 +86,7 @@ pub fn worst() -> String {
 }
 
 /// The same as an address: the part before the @ may be almost anything.
-fn worst_email() -> String {
+pub fn worst_email() -> String {
     format!("{}{}@example.org", "very.long.address".repeat(6), RIGHT_TO_LEFT.replace(' ', "."))
 }
 
