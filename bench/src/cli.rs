@@ -103,6 +103,9 @@ enum Command {
         apps_file: PathBuf,
         #[arg(long, default_value_t = 8)]
         users: usize,
+        /// Cycles a second of each user; as fast as they can if left out.
+        #[arg(long)]
+        rate: Option<f64>,
     },
     /// A quiet app alone, then beside a noisy one.
     Noisy {
@@ -207,7 +210,9 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
             let load = watch::Load { streams: *streams, scopes: *scopes, commits: *commits };
             watch::run(&fresh()?, load).await?.print()?;
         }
-        Command::Apps { apps_file, users } => many_apps(&cli, apps_file, *users).await?,
+        Command::Apps { apps_file, users, rate } => {
+            many_apps(&cli, apps_file, apps::Load { users: *users, rate: *rate }).await?;
+        }
         Command::Noisy { noisy_url, quiet_users, quiet_rate, noisy_users } => {
             let load =
                 noisy::Load { quiet_users: *quiet_users, quiet_rate: *quiet_rate, noisy_users: *noisy_users };
@@ -245,15 +250,15 @@ async fn snapshots(run: &Run, rows: usize, chunk_rows: usize, clients: &[usize])
     Ok(())
 }
 
-async fn many_apps(cli: &Cli, file: &PathBuf, users: usize) -> Result<()> {
+async fn many_apps(cli: &Cli, file: &PathBuf, load: apps::Load) -> Result<()> {
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let urls = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let targets = urls.map(|url| cli.server.target(url)).collect::<Result<Vec<_>>>()?;
     let first = targets.first().context("no app in the file")?;
     let run = || Run::new(first.clone(), cli.server.watched(), Duration::from_secs_f64(cli.seconds));
-    let one: Figures = apps::run(&run(), &targets[..1], users).await?;
+    let one: Figures = apps::run(&run(), &targets[..1], load).await?;
     one.print()?;
-    let spread = apps::run(&run(), &targets, users).await?;
+    let spread = apps::run(&run(), &targets, load).await?;
     let ratio = crate::figures::round(spread.times.p95_ms / one.times.p95_ms);
     print_line(&spread.with("p95_against_one_app", ratio))
 }

@@ -13,6 +13,9 @@ use crate::{
 /// Rows of the snapshot that is compared: few enough for a slow server to be waited for.
 const SNAPSHOT_ROWS: usize = 50_000;
 
+/// Rows that each user pushes when pushes are large.
+const BULK_ROWS: usize = 20_000;
+
 /// All lines of both sides, and then a line of ratios for each scenario: the medians of the first over those of the second.
 pub(crate) async fn run(sides: [Run; 2], rounds: usize) -> Result<()> {
     for side in &sides {
@@ -48,15 +51,18 @@ pub(crate) async fn run(sides: [Run; 2], rounds: usize) -> Result<()> {
 /// Every scenario once on one side.
 async fn one_round(run: &Run, round: usize) -> Result<Vec<(String, Figures)>> {
     let mut found = Vec::new();
-    for users in [1, 8, 32] {
+    for users in [1, 8, 32, 64] {
         let run = named(run, &format!("push-{round}-{users}"));
         found.push((format!("push1 users={users}"), push::run(&run, users).await?));
     }
-    for rows in [1_000, 5_000] {
-        let run = named(run, &format!("bulk-{round}-{rows}"));
-        found.push((format!("push{rows} users=1"), bulk::run(&run, 1, rows, 4).await?));
+    for (rows, users) in [(1_000, 1), (1_000, 4), (5_000, 1), (5_000, 4)] {
+        let run = named(run, &format!("bulk-{round}-{rows}-{users}"));
+        found.push((
+            format!("push{rows} users={users}"),
+            bulk::run(&run, users, rows, BULK_ROWS / rows).await?,
+        ));
     }
-    for clients in [1, 8] {
+    for clients in [1, 8, 32] {
         let run = named(run, "pull");
         found.push((format!("pull clients={clients}"), pull::run(&run, clients).await?));
     }

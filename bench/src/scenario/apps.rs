@@ -1,8 +1,13 @@
-//! Many apps: the same load on one app, then spread over all of them, each cycle in the next app.
+//! Many apps: a load on one app, then spread over all of them, each cycle in the next app.
 
-use std::{cell::Cell, rc::Rc, time::Instant};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Run, at_once, finished, push_cycle};
 use crate::{
@@ -13,8 +18,18 @@ use crate::{
     target::Target,
 };
 
-/// `users` devices at once; their cycles go round `apps`. With one app in the list that is the figure to compare with.
-pub(crate) async fn run(run: &Run, apps: &[Rc<Target>], users: usize) -> Result<Figures> {
+/// What asks for cycles.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) users: usize,
+    /// Cycles a second of each user, so that one app and many get the same load; None: as fast as they can, so that each gets
+    /// what it can take.
+    pub(crate) rate: Option<f64>,
+}
+
+/// Devices whose cycles go round `apps`. With one app in the list that is the figure to compare with.
+pub(crate) async fn run(run: &Run, apps: &[Rc<Target>], load: Load) -> Result<Figures> {
+    let users = load.users;
     let first = apps.first().context("no app given")?;
     let mut devices = Vec::with_capacity(users);
     for number in 0..users {
@@ -33,9 +48,16 @@ pub(crate) async fn run(run: &Run, apps: &[Rc<Target>], users: usize) -> Result<
             let user = run.user(number);
             async move {
                 let mut keys = Keys::new();
+                let mut pace = load.rate.map(|rate| interval(Duration::from_secs_f64(1.0 / rate)));
+                if let Some(pace) = &mut pace {
+                    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                }
                 // The next number of this device's source in each app.
                 let mut committed = vec![1_u64; apps.len()];
                 while Instant::now() < end {
+                    if let Some(pace) = &mut pace {
+                        pace.tick().await;
+                    }
                     let app = turn.get() % apps.len();
                     turn.set(turn.get() + 1);
                     let outcome = cycle_in(&mut device, &apps[app], &user, committed[app], &mut keys).await;
@@ -55,7 +77,8 @@ pub(crate) async fn run(run: &Run, apps: &[Rc<Target>], users: usize) -> Result<
     let cycles = recorder.succeeded();
     let figures = recorder.end("apps", &first.base_url, cycles, "cycles/s");
     let memory = run.watched.server.map(|pid| round(resident_mib(pid)));
-    Ok(figures.with("apps", apps.len()).with("users", users).with("server_memory_after_mib", memory))
+    let figures = figures.with("apps", apps.len()).with("users", users).with("rate_of_each", load.rate);
+    Ok(figures.with("server_memory_after_mib", memory))
 }
 
 /// One push of every user in every app.
@@ -77,7 +100,7 @@ async fn cycle_in(
     user: &str,
     committed: u64,
     keys: &mut Keys,
-) -> Result<std::time::Duration> {
+) -> Result<Duration> {
     device.turn_to(app, user, committed).await?;
     let push = PreparedPush::new(app, &keys.rows(1));
     let began = Instant::now();

@@ -1,12 +1,18 @@
 //! What PostgreSQL's refusals of a write mean: a client's mistake in words, a reason to try again, or our failure.
 
+mod culprit;
+
 use std::fmt;
 
 use sqlx::postgres::PgDatabaseError;
 
-use crate::tables::{
-    ConstraintInfo,
-    catalog::{AppCatalog, CatalogTable},
+use self::culprit::Culprit;
+use crate::{
+    sync::payload::json::JsonRow,
+    tables::{
+        ConstraintInfo,
+        catalog::{AppCatalog, CatalogTable},
+    },
 };
 
 /// A write that the app's own constraints or triggers refuse: the client's to mend.
@@ -17,8 +23,11 @@ pub struct Refusal {
     pub table: Option<String>,
     pub column: Option<String>,
     pub constraint: Option<String>,
+    /// The key of the row, where it is known to be one row.
+    pub key: Option<String>,
     /// What a trigger of the app said. For the people who run the app; never sent to devices.
     pub trigger_message: Option<String>,
+    culprit: Option<Culprit>,
 }
 
 /// Which rule a write broke.
@@ -134,9 +143,16 @@ impl Refusal {
             table: table.map(|table| table.name().to_string()),
             column: named.or_else(|| columns_of(demand.as_ref()?)),
             constraint: error.constraint().map(str::to_owned),
+            key: None,
+            culprit: error.detail().map(|detail| Culprit::new(detail, error.table())),
             trigger_message: (kind == RefusalKind::Trigger)
                 .then(|| error.message().chars().take(500).collect()),
         }
+    }
+
+    /// Whether this row of `scope` is known to be one that broke the rule.
+    pub(in crate::sync) fn is_about(&self, scope: &str, row: &JsonRow<'_>) -> bool {
+        self.culprit.as_ref().is_some_and(|culprit| culprit.is(scope, row))
     }
 
     fn sentence(&self) -> String {
@@ -144,6 +160,7 @@ impl Refusal {
             |what: &str, name: &Option<String>| name.as_ref().map(|name| format!("{what} \"{name}\""));
         let mut place: Vec<_> = [
             named("table", &self.table),
+            named("key", &self.key),
             named("column", &self.column),
             named("constraint", &self.constraint),
         ]

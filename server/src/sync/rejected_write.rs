@@ -15,8 +15,12 @@ use super::{
         json::{JsonRow, Value},
     },
     push::{CommitError, CreateError, NewPush, StageError},
+    refusal::Refusal,
 };
-use crate::{ids::RejectedWriteId, ops::database::in_schema};
+use crate::{
+    ids::{RejectedWriteId, ScopeId},
+    ops::database::in_schema,
+};
 
 /// Bytes of rows that are kept of one failure.
 pub const KEPT_ROW_BYTES: usize = 64 * 1024;
@@ -67,16 +71,28 @@ impl RefusedRows {
         refused
     }
 
-    /// From chunks of a push as it was staged, each an array: the rows of `table`, or all if it has none.
-    pub(in crate::sync) fn of_staged(chunks: &[String], table: Option<&str>) -> Self {
+    /// From chunks of a push as it was staged, each an array: the rows that broke the rule, if it is known which, otherwise
+    /// those of its table, otherwise all.
+    pub(in crate::sync) fn of_staged(chunks: &[String], scope: &ScopeId, refusal: Option<&Refusal>) -> Self {
         let rows = || {
             chunks.iter().flat_map(|chunk| serde_json::from_str::<Vec<&RawValue>>(chunk).unwrap_or_default())
         };
-        let of_table = |row: &&RawValue| {
-            serde_json::from_str::<JsonRow<'_>>(row.get()).is_ok_and(|row| Some(row.table.as_ref()) == table)
+        let those = |wanted: &dyn Fn(&Refusal, &JsonRow<'_>) -> bool| {
+            let refusal = refusal?;
+            let is_wanted = |row: &&RawValue| {
+                serde_json::from_str::<JsonRow<'_>>(row.get()).is_ok_and(|row| wanted(refusal, &row))
+            };
+            let some = Self::of(rows().filter(is_wanted).map(RawValue::get));
+            (some.count > 0).then_some(some)
         };
-        let some = Self::of(rows().filter(of_table).map(RawValue::get));
-        if some.count > 0 { some } else { Self::of(rows().map(RawValue::get)) }
+        those(&|refusal, row| refusal.is_about(scope.as_str(), row))
+            .or_else(|| those(&|refusal, row| refusal.table.as_deref() == Some(row.table.as_ref())))
+            .unwrap_or_else(|| Self::of(rows().map(RawValue::get)))
+    }
+
+    /// Its key, if it is one row.
+    pub(in crate::sync) fn only_key(&self) -> Option<&str> {
+        (self.count == 1 && !self.first_key.is_empty()).then_some(self.first_key.as_str())
     }
 
     /// The row at `place` of a chunk's body.

@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/app/0015_dashboard_lists.sql"),
     include_str!("../../../migrations/app/0016_table_activity.sql"),
     include_str!("../../../migrations/app/0017_effects_of_statements.sql"),
+    include_str!("../../../migrations/app/0018_quiet_tables.sql"),
 ];
 
 /// The version of the engine's tables that this server knows: the number of the last migration.

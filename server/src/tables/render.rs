@@ -72,6 +72,10 @@ pub fn statements(
     first
 }
 
+/// When PostgreSQL looks after a table by itself: late, as after `migrations/app/0018`, which tells why.
+const QUIET: &str = "autovacuum_vacuum_threshold = 2000, autovacuum_analyze_threshold = 2000, \
+    autovacuum_vacuum_insert_threshold = 5000";
+
 struct Renderer<'a> {
     schema: &'a SchemaName,
     profile: WireProfile,
@@ -95,7 +99,7 @@ impl Renderer<'_> {
         lines.extend(table.uniques.iter().map(|columns| unique_clause(table, columns)));
         lines.extend(table.columns.iter().filter_map(|column| range_clause(table, column, self.profile)));
         lines.extend(table.checks.iter().map(|check| check_clause(table, check)));
-        format!("create table {} (\n    {}\n)", self.table(&table.name), lines.join(",\n    "))
+        format!("create table {} (\n    {}\n) with ({QUIET})", self.table(&table.name), lines.join(",\n    "))
     }
 
     fn add_column(&self, table: &TableSpec, column: &ColumnSpec) -> String {

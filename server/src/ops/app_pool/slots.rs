@@ -31,9 +31,9 @@ const MAX_APPS: usize = 400;
 const TRIED_AFTER: Duration = Duration::from_secs(30);
 /// A connection whose user has gone away must have rolled back by then, or it is dropped.
 const TIDIED_WITHIN: Duration = Duration::from_secs(30);
-/// How long a request waits for a slot where its app is at home, though others are free: less than an app's first
-/// statements on a connection take. What has been in use for longer already is not waited for.
-const HOLDS_OUT: Duration = Duration::from_millis(10);
+/// How long a request waits for a slot where its app is at home, though others are free whose connections do not know it:
+/// as long as an app's first statements on a connection take. What has been in use for longer already is not waited for.
+const HOLDS_OUT: Duration = Duration::from_millis(30);
 
 /// A fixed number of places for connections.
 #[derive(Debug)]
@@ -192,8 +192,8 @@ impl Slots {
     }
 }
 
-/// The slot for one more request of an app: a free one whose connection has its role, or one where it is at home, which may
-/// be in use and then is worth waiting for. There is a free one.
+/// The slot for one more request of an app: a free one whose connection has its role, or one where it is at home, or another
+/// whose connection knows it; or one where it is at home that is in use and worth waiting for. There is a free one.
 fn choose(slots: &[Slot], schema: &SchemaName, now: Instant) -> usize {
     let has_role = |slot: &Slot| matches!(slot, Slot::Idle(live) if live.role.as_ref() == Some(schema));
     if let Some(slot) = slots.iter().position(has_role) {
@@ -203,22 +203,23 @@ fn choose(slots: &[Slot], schema: &SchemaName, now: Instant) -> usize {
     let mut at_home: Vec<usize> = (0..slots.len()).collect();
     at_home.sort_by_cached_key(|slot| Reverse(liking(schema, *slot)));
     at_home.truncate(under_way + 1);
-    let is_free = |slot: &Slot| !matches!(slot, Slot::Used(_));
-    let is_soon_free = |slot: &Slot| matches!(slot, Slot::Used(used) if used.by != *schema && now.duration_since(used.since) < HOLDS_OUT);
+    let is_free = |slot: &usize| !matches!(slots[*slot], Slot::Used(_));
+    let is_soon_free = |slot: &usize| matches!(&slots[*slot], Slot::Used(used) if used.by != *schema && now.duration_since(used.since) < HOLDS_OUT);
+    let best = best_free(slots, schema);
     at_home
         .iter()
-        .find(|slot| is_free(&slots[**slot]))
-        .or_else(|| at_home.iter().find(|slot| is_soon_free(&slots[**slot])))
         .copied()
-        .unwrap_or_else(|| best_free(slots, schema))
+        .find(is_free)
+        .or_else(|| slots[best].knows(schema).then_some(best))
+        .or_else(|| at_home.iter().copied().find(is_soon_free))
+        .unwrap_or(best)
 }
 
 /// Of the slots that are free one whose connection knows the app, otherwise the one that the app likes best.
 fn best_free(slots: &[Slot], schema: &SchemaName) -> usize {
-    let knows = |slot: usize| matches!(&slots[slot], Slot::Idle(live) if live.apps.contains(schema));
     (0..slots.len())
         .filter(|slot| !matches!(slots[*slot], Slot::Used(_)))
-        .max_by_key(|slot| (knows(*slot), liking(schema, *slot)))
+        .max_by_key(|slot| (slots[*slot].knows(schema), liking(schema, *slot)))
         .expect("BUG: a permit without a slot")
 }
 
@@ -229,6 +230,11 @@ fn liking(schema: &SchemaName, slot: usize) -> u64 {
 impl Slot {
     fn used(by: &SchemaName) -> Self {
         Self::Used(Used { by: by.clone(), since: Instant::now(), wanted: VecDeque::new() })
+    }
+
+    /// Whether it is free and its connection has served the app.
+    fn knows(&self, schema: &SchemaName) -> bool {
+        matches!(self, Self::Idle(live) if live.apps.contains(schema))
     }
 
     fn is_used_by(&self, schema: &SchemaName) -> bool {

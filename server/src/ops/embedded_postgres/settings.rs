@@ -5,8 +5,8 @@ use super::{Durability, folder::DataFolder};
 
 /// `postgresql.conf`.
 ///
-/// Sized for a small machine (2 cores, a few GiB): an app's hot rows fit into the buffers and PostgreSQL leaves the
-/// rest to the page cache. Errors of statements are not logged, because their text holds rows of users; the server
+/// Sized for a small machine (2 cores, a few GiB): the hot rows of a thousand apps fit into the buffers, and PostgreSQL
+/// leaves the rest to the page cache. Errors of statements are not logged, because their text holds rows of users; the server
 /// logs them at its edge without.
 pub(super) fn postgresql_conf(folder: &DataFolder, max_connections: u32, durability: Durability) -> String {
     let socket = folder.socket.display().to_string().replace('\'', "''");
@@ -27,7 +27,7 @@ fsync = {durable}
 synchronous_commit = {durable}
 full_page_writes = {durable}
 
-shared_buffers = 256MB
+shared_buffers = 512MB
 effective_cache_size = 1GB
 maintenance_work_mem = 64MB
 work_mem = 8MB

@@ -250,15 +250,6 @@ impl Facts {
 }
 
 impl Fact {
-    /// The last bundle that the device has, as far as this tells, if it had everything up to `before`.
-    pub(super) fn has_seq(&self, before: Option<BundleSeq>) -> Option<BundleSeq> {
-        let known = self.served.max(before);
-        match (self.pushed_from, self.push) {
-            (Some(first), Some((_, last))) if first.0 == known.unwrap_or_default().0 + 1 => Some(last),
-            _ => self.served,
-        }
-    }
-
     fn succeeded(&mut self, answered: &Answered<'_>) {
         match answered.verb {
             Verb::SnapshotCreate | Verb::SnapshotChunk => self.snapshot_at = Some(answered.at),

@@ -15,7 +15,6 @@ use uuid::Uuid;
 use super::{
     Verb,
     facts::{Facts, Gathered, short},
-    flush::FOR_LOOKING_AT,
 };
 use crate::{
     ids::{AppId, ScopeId, SourceId},
@@ -113,8 +112,7 @@ impl Engine {
             return Ok(());
         }
         let schema = &facts.catalog.schema;
-        let mut tx = self.apps.begin(schema).await?;
-        sqlx::raw_sql(FOR_LOOKING_AT).execute(&mut *tx).await?;
+        let mut tx = self.apps.begin_for_looking_at(schema).await?;
         sqlx::query(in_schema(schema, WRITE))
             .bind(devices.iter().map(|((scope, _), _)| scope.as_str()).collect::<Vec<_>>())
             .bind(devices.iter().map(|((_, source), _)| source.as_str()).collect::<Vec<_>>())

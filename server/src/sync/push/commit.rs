@@ -152,12 +152,16 @@ impl Engine {
         let mut tx = self.apps.begin(&app.schema).await?;
         let opened = self.open(&mut tx, caller, push_id).await?;
         let chunks = opened.rows.as_deref().unwrap_or_default();
-        let refuse = |error: CommitError| {
-            let table = match &error {
-                CommitError::Constraint(refusal) => refusal.table.as_deref(),
+        let refuse = |mut error: CommitError| {
+            let refusal = match &mut error {
+                CommitError::Constraint(refusal) => Some(refusal),
                 _ => None,
             };
-            let rows = RefusedRows::of_staged(chunks, table);
+            let rows =
+                RefusedRows::of_staged(chunks, &caller.scope, refusal.as_ref().map(|refusal| &***refusal));
+            if let Some(refusal) = refusal {
+                refusal.key = rows.only_key().map(str::to_owned);
+            }
             Failed::Rows(error, rows)
         };
         let judge = |failure: WriteFailure| match failure {

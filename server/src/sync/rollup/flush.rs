@@ -9,7 +9,8 @@ use crate::{ids::AppId, ops::database::in_schema, sync::Engine};
 
 /// Not durable: after a crash of the database the numbers of its last moment may be missing. In the order of the key,
 /// so that nodes never wait for each other in a circle. Histograms come as text: arrays of arrays would lose their
-/// ends.
+/// ends. They are added bucket by bucket, here and not in a function, whose statement would be planned for each call; the
+/// shorter one has zeros where it ends.
 const ADD: &str = "insert into {schema}._sync_rollup as r (
         step, at, commits, rows_pushed, pulls, rows_served, conflicts, refusals, active_devices, commit_latency,
         pull_latency
@@ -33,8 +34,16 @@ const ADD: &str = "insert into {schema}._sync_rollup as r (
         conflicts = r.conflicts + excluded.conflicts,
         refusals = r.refusals + excluded.refusals,
         active_devices = r.active_devices + excluded.active_devices,
-        commit_latency = {schema}._sync_added(r.commit_latency, excluded.commit_latency),
-        pull_latency = {schema}._sync_added(r.pull_latency, excluded.pull_latency)";
+        commit_latency = array(
+            select coalesce(u.one, 0) + coalesce(u.other, 0)
+            from unnest(r.commit_latency, excluded.commit_latency) with ordinality as u (one, other, place)
+            order by u.place
+        ),
+        pull_latency = array(
+            select coalesce(u.one, 0) + coalesce(u.other, 0)
+            from unnest(r.pull_latency, excluded.pull_latency) with ordinality as u (one, other, place)
+            order by u.place
+        )";
 
 /// A row to be added: of which step, what happened, and how many devices were new in it.
 type Row = ((Step, OffsetDateTime), (Tally, i64));

@@ -1,12 +1,19 @@
 //! The two-device simulator, from the button to nothing left (issue 4, item 8).
 
-use super::story::Story;
-use crate::support::device::schema::DDL;
+use std::time::{Duration, Instant};
+
+use super::{Screen, whole_path::become_a_tenant};
+use crate::support::app::TestApp;
+
+/// From sign-up until the conflict is in the ledger, as the issue asks.
+const WITHIN: Duration = Duration::from_mins(2);
 
 #[tokio::test]
 async fn two_devices_conflict_and_converge_at_the_press_of_a_button_and_leave_nothing() {
-    let story = Story::of(DDL).await;
-    let screen = &story.screen;
+    let app = TestApp::start().await;
+    let screen = Screen::at(app.url()).await;
+    let began = Instant::now();
+    become_a_tenant(&screen).await;
     screen.click("Simulator").await;
     screen.click("Let two devices sync").await;
     screen.until("the first step is shown", "document.querySelector('.sim-step h2')").await;
@@ -28,6 +35,7 @@ async fn two_devices_conflict_and_converge_at_the_press_of_a_button_and_leave_no
     screen.sees("The three rows").await;
     screen.sees("Changed on the phone").await;
     screen.sees("Changed on the tablet").await;
+    assert!(began.elapsed() < WITHIN, "{:?} after sign-up", began.elapsed());
     screen.sees(&user).await;
     screen.click("Conflicts").await;
     screen.sees(&user).await;

@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 /// Sign up, create an app, publish its tables and issue a key; answers the base URL and the key that the pages show.
-async fn become_a_tenant(screen: &Screen) -> (String, String) {
+pub(super) async fn become_a_tenant(screen: &Screen) -> (String, String) {
     screen.visit("/").await;
     screen.click("Sign up").await;
     screen.fill("Email", "ada@acme.example").await;
