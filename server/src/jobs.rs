@@ -29,31 +29,21 @@ const WRITE_KEY_USES: Job = Job {
     run: |server| Box::pin(async move { done(server.control.write_key_uses().await) }),
 };
 
-/// So are the facts about devices.
-const WRITE_DEVICE_FACTS: Job = Job {
-    name: "write down what devices did",
+/// So are the facts about devices, and what was counted. One after the other: both are of the same apps, and at once they
+/// would need two connections that know each.
+const WRITE_WHAT_HAPPENED: Job = Job {
+    name: "write down what devices did, and add up what happened",
     every: Duration::from_secs(1),
     run: |server| {
         Box::pin(async move {
             server.engine.write_device_facts().await;
-            Ok(())
-        })
-    },
-};
-
-/// And what was counted.
-const WRITE_ROLLUPS: Job = Job {
-    name: "add up what happened",
-    every: Duration::from_secs(1),
-    run: |server| {
-        Box::pin(async move {
             server.engine.write_rollups().await;
             Ok(())
         })
     },
 };
 
-const JOBS: [Job; 18] = [
+const JOBS: [Job; 17] = [
     WRITE_KEY_USES,
     Job {
         name: "write down when sessions were used",
@@ -65,8 +55,7 @@ const JOBS: [Job; 18] = [
         every: Duration::from_hours(1),
         run: |server| Box::pin(async move { done(server.control.remove_old_invitations().await) }),
     },
-    WRITE_DEVICE_FACTS,
-    WRITE_ROLLUPS,
+    WRITE_WHAT_HAPPENED,
     Job {
         name: "bring apps' schemas up to date",
         every: MINUTE,
@@ -179,9 +168,7 @@ pub(crate) fn start(server: &Syncline) {
 /// Write down what is in memory only: call it when no request is open any more.
 pub(crate) async fn finish(server: &Syncline) {
     run(&WRITE_KEY_USES, server).await;
-    run(&WRITE_DEVICE_FACTS, server).await;
-    // After the devices: writing them down counts the active ones.
-    run(&WRITE_ROLLUPS, server).await;
+    run(&WRITE_WHAT_HAPPENED, server).await;
 }
 
 async fn repeat(job: Job, server: Syncline) {
@@ -213,7 +200,7 @@ mod tests {
     /// time is left for writing.
     #[test]
     fn what_devices_did_is_written_well_within_five_seconds() {
-        assert!(WRITE_DEVICE_FACTS.every * 2 < Duration::from_secs(5));
-        assert!(JOBS.iter().any(|job| job.name == WRITE_DEVICE_FACTS.name));
+        assert!(WRITE_WHAT_HAPPENED.every * 2 < Duration::from_secs(5));
+        assert!(JOBS.iter().any(|job| job.name == WRITE_WHAT_HAPPENED.name));
     }
 }

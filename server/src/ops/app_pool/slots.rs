@@ -2,12 +2,11 @@
 //!
 //! PostgreSQL keeps plans, compiled functions and catalogs for each connection: some 3 MB an app, and some 30 ms of work for
 //! an app's first push on a connection that does not know it. With thousands of apps spread evenly over all connections, every
-//! connection would have to learn every app. So each app has an order of its own in which it likes the slots, and as many
-//! requests as it has under way are at home in as many of the first of them. A request that finds these in use by others
-//! waits for a moment, because that costs less than teaching the app to another connection; then it takes what is free.
+//! connection would have to learn every app, and would never be done with it. So a request goes to a connection that knows
+//! its app. If these are in use, another learns the app if it knows few so far, or if the app has so many requests under
+//! way; otherwise the request waits, because that costs everybody less.
 
 use std::{
-    cmp::Reverse,
     collections::{HashSet, VecDeque},
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     mem,
@@ -31,9 +30,11 @@ const MAX_APPS: usize = 400;
 const TRIED_AFTER: Duration = Duration::from_secs(30);
 /// A connection whose user has gone away must have rolled back by then, or it is dropped.
 const TIDIED_WITHIN: Duration = Duration::from_secs(30);
-/// How long a request waits for a slot where its app is at home, though others are free whose connections do not know it:
-/// as long as an app's first statements on a connection take. What has been in use for longer already is not waited for.
-const HOLDS_OUT: Duration = Duration::from_millis(30);
+/// Apps that a connection may know and still be given another one though connections that know it are only in use.
+const FEW_APPS: usize = 24;
+/// How long a request waits for a connection that knows its app though others are free: what it would wait for may be the
+/// first statements of another app there. Of a connection that has been in use for longer already nothing is expected.
+const HOLDS_OUT: Duration = Duration::from_millis(250);
 
 /// A fixed number of places for connections.
 #[derive(Debug)]
@@ -46,7 +47,14 @@ pub(super) struct Slots {
 }
 
 #[derive(Debug)]
-enum Slot {
+struct Slot {
+    state: State,
+    /// The apps that its connection has served.
+    knows: HashSet<SchemaName>,
+}
+
+#[derive(Debug)]
+enum State {
     Empty,
     Idle(Box<Live>),
     Used(Used),
@@ -65,7 +73,6 @@ struct Live {
     connection: PgConnection,
     /// The role it has now; None while that is uncertain.
     role: Option<SchemaName>,
-    apps: HashSet<SchemaName>,
     opened: Instant,
     idle_since: Instant,
 }
@@ -88,7 +95,7 @@ impl Slots {
             options,
             acquire_timeout,
             permits: FairPermits::new(count, count - count / 4),
-            slots: Mutex::new((0..count).map(|_| Slot::Empty).collect()),
+            slots: Mutex::new((0..count).map(|_| Slot::empty()).collect()),
         }
     }
 
@@ -110,7 +117,7 @@ impl Slots {
     pub(super) fn idle_and_used(&self) -> (usize, usize) {
         let slots = self.lock();
         let count = |wanted: fn(&Slot) -> bool| slots.iter().filter(|slot| wanted(slot)).count();
-        (count(|slot| matches!(slot, Slot::Idle(_))), count(|slot| matches!(slot, Slot::Used(_))))
+        (count(|slot| matches!(slot.state, State::Idle(_))), count(|slot| !slot.is_free()))
     }
 
     /// Wait for everybody who has a connection, then close all; later requests are refused.
@@ -131,13 +138,13 @@ impl Slots {
         let wanted = {
             let mut slots = this.lock();
             let slot = choose(&slots, schema, Instant::now());
-            match &mut slots[slot] {
-                Slot::Used(used) => {
+            match &mut slots[slot].state {
+                State::Used(used) => {
                     let (hand, handed) = oneshot::channel();
                     used.wanted.push_back((schema.clone(), hand));
                     handed
                 }
-                Slot::Empty | Slot::Idle(_) => return Self::take_free(this, &mut slots, slot, schema),
+                State::Empty | State::Idle(_) => return Self::take_free(this, &mut slots, slot, schema),
             }
         };
         if let Ok(Ok(lease)) = timeout(HOLDS_OUT, wanted).await {
@@ -149,26 +156,31 @@ impl Slots {
     }
 
     fn take_free(this: &Arc<Self>, slots: &mut [Slot], slot: usize, schema: &SchemaName) -> Lease {
-        let live = match mem::replace(&mut slots[slot], Slot::used(schema)) {
-            Slot::Idle(live) => Some(live),
-            Slot::Empty => None,
-            Slot::Used(_) => unreachable!("BUG: a slot was taken twice"),
+        let taken = &mut slots[slot];
+        let live = match mem::replace(&mut taken.state, State::used(schema)) {
+            State::Idle(live) => Some(live),
+            State::Empty => None,
+            State::Used(_) => unreachable!("BUG: a slot was taken twice"),
         };
+        taken.knows.insert(schema.clone());
         Lease { slots: this.clone(), slot, live, at_rest: true, permit: None }
     }
 
     /// Hand a slot to the first who holds out for it, or make it free.
     fn give_back(this: &Arc<Self>, slot: usize, live: Option<Box<Live>>) {
-        let mut keep = live.filter(|live| live.opened.elapsed() < MAX_AGE && live.apps.len() < MAX_APPS);
-        if let Some(live) = &mut keep {
-            live.idle_since = Instant::now();
-        }
         let mut slots = this.lock();
-        let Slot::Used(used) = &mut slots[slot] else { unreachable!("BUG: a free slot was given back") };
+        let given = &mut slots[slot];
+        let mut keep = live.filter(|live| live.opened.elapsed() < MAX_AGE && given.knows.len() < MAX_APPS);
+        match &mut keep {
+            Some(live) => live.idle_since = Instant::now(),
+            None => given.knows.clear(),
+        }
+        let State::Used(used) = &mut given.state else { unreachable!("BUG: a free slot was given back") };
         while let Some((by, hand)) = used.wanted.pop_front() {
             if hand.is_closed() {
                 continue;
             }
+            given.knows.insert(by.clone());
             (used.by, used.since) = (by, Instant::now());
             let lease = Lease { slots: this.clone(), slot, live: keep, at_rest: true, permit: None };
             drop(slots);
@@ -176,14 +188,14 @@ impl Slots {
             drop(hand.send(lease));
             return;
         }
-        slots[slot] = keep.map_or(Slot::Empty, Slot::Idle);
+        given.state = keep.map_or(State::Empty, State::Idle);
     }
 
     fn take_idle(&self) -> Vec<Live> {
         let mut idle = Vec::new();
         for slot in self.lock().iter_mut() {
-            if matches!(slot, Slot::Idle(_))
-                && let Slot::Idle(live) = mem::replace(slot, Slot::Empty)
+            if matches!(slot.state, State::Idle(_))
+                && let State::Idle(live) = mem::replace(slot, Slot::empty()).state
             {
                 idle.push(*live);
             }
@@ -192,34 +204,32 @@ impl Slots {
     }
 }
 
-/// The slot for one more request of an app: a free one whose connection has its role, or one where it is at home, or another
-/// whose connection knows it; or one where it is at home that is in use and worth waiting for. There is a free one.
+/// The slot for one more request of an app: a free one whose connection knows it, best one that has its role, or one that is
+/// to learn it, or one in use that knows it and is worth waiting for. There is a free one.
 fn choose(slots: &[Slot], schema: &SchemaName, now: Instant) -> usize {
-    let has_role = |slot: &Slot| matches!(slot, Slot::Idle(live) if live.role.as_ref() == Some(schema));
-    if let Some(slot) = slots.iter().position(has_role) {
+    if let Some(slot) = slots.iter().position(|slot| slot.has_role(schema)) {
         return slot;
     }
-    let under_way = slots.iter().filter(|slot| slot.is_used_by(schema)).count();
-    let mut at_home: Vec<usize> = (0..slots.len()).collect();
-    at_home.sort_by_cached_key(|slot| Reverse(liking(schema, *slot)));
-    at_home.truncate(under_way + 1);
-    let is_free = |slot: &usize| !matches!(slots[*slot], Slot::Used(_));
-    let is_soon_free = |slot: &usize| matches!(&slots[*slot], Slot::Used(used) if used.by != *schema && now.duration_since(used.since) < HOLDS_OUT);
     let best = best_free(slots, schema);
-    at_home
-        .iter()
-        .copied()
-        .find(is_free)
-        .or_else(|| slots[best].knows(schema).then_some(best))
-        .or_else(|| at_home.iter().copied().find(is_soon_free))
-        .unwrap_or(best)
+    let knowing = || slots.iter().enumerate().filter(|(_, slot)| slot.knows.contains(schema));
+    let under_way = slots.iter().filter(|slot| slot.is_used_by(schema)).count();
+    if slots[best].knows.contains(schema)
+        || slots[best].knows.len() < FEW_APPS
+        || knowing().count() <= under_way
+    {
+        return best;
+    }
+    knowing()
+        .filter_map(|(place, slot)| Some((slot.queue(now)?, place)))
+        .min()
+        .map_or(best, |(_, place)| place)
 }
 
 /// Of the slots that are free one whose connection knows the app, otherwise the one that the app likes best.
 fn best_free(slots: &[Slot], schema: &SchemaName) -> usize {
     (0..slots.len())
-        .filter(|slot| !matches!(slots[*slot], Slot::Used(_)))
-        .max_by_key(|slot| (slots[*slot].knows(schema), liking(schema, *slot)))
+        .filter(|slot| slots[*slot].is_free())
+        .max_by_key(|slot| (slots[*slot].knows.contains(schema), liking(schema, *slot)))
         .expect("BUG: a permit without a slot")
 }
 
@@ -228,17 +238,34 @@ fn liking(schema: &SchemaName, slot: usize) -> u64 {
 }
 
 impl Slot {
-    fn used(by: &SchemaName) -> Self {
-        Self::Used(Used { by: by.clone(), since: Instant::now(), wanted: VecDeque::new() })
+    fn empty() -> Self {
+        Self { state: State::Empty, knows: HashSet::new() }
     }
 
-    /// Whether it is free and its connection has served the app.
-    fn knows(&self, schema: &SchemaName) -> bool {
-        matches!(self, Self::Idle(live) if live.apps.contains(schema))
+    fn is_free(&self) -> bool {
+        !matches!(self.state, State::Used(_))
+    }
+
+    fn has_role(&self, schema: &SchemaName) -> bool {
+        matches!(&self.state, State::Idle(live) if live.role.as_ref() == Some(schema))
     }
 
     fn is_used_by(&self, schema: &SchemaName) -> bool {
-        matches!(self, Self::Used(used) if used.by == *schema)
+        matches!(&self.state, State::Used(used) if used.by == *schema)
+    }
+
+    /// How many wait for it, if it is in use and will be free soon.
+    fn queue(&self, now: Instant) -> Option<usize> {
+        match &self.state {
+            State::Used(used) if now.duration_since(used.since) < HOLDS_OUT => Some(used.wanted.len()),
+            _ => None,
+        }
+    }
+}
+
+impl State {
+    fn used(by: &SchemaName) -> Self {
+        Self::Used(Used { by: by.clone(), since: Instant::now(), wanted: VecDeque::new() })
     }
 }
 
@@ -246,7 +273,7 @@ impl Live {
     async fn open(options: &PgConnectOptions) -> Result<Box<Self>, Error> {
         let connection = PgConnection::connect_with(options).await?;
         let now = Instant::now();
-        Ok(Box::new(Self { connection, role: None, apps: HashSet::new(), opened: now, idle_since: now }))
+        Ok(Box::new(Self { connection, role: None, opened: now, idle_since: now }))
     }
 
     async fn take_role(&mut self, schema: &SchemaName) -> Result<(), Error> {
@@ -257,7 +284,6 @@ impl Live {
         let sql = AssertSqlSafe(format!("set role {schema}"));
         sqlx::raw_sql(sql).execute(&mut self.connection).await?;
         self.role = Some(schema.clone());
-        self.apps.insert(schema.clone());
         Ok(())
     }
 }
@@ -333,37 +359,72 @@ mod tests {
     use crate::ids::AppId;
 
     fn empty(count: usize) -> Vec<Slot> {
-        (0..count).map(|_| Slot::Empty).collect()
+        (0..count).map(|_| Slot::empty()).collect()
+    }
+
+    fn app() -> SchemaName {
+        AppId::new().schema()
+    }
+
+    /// The slot that a request of the app gets, in use from now on.
+    fn take(slots: &mut [Slot], schema: &SchemaName) -> usize {
+        let slot = choose(slots, schema, Instant::now());
+        assert!(slots[slot].is_free());
+        slots[slot].state = State::used(schema);
+        slots[slot].knows.insert(schema.clone());
+        slot
+    }
+
+    fn give_back(slots: &mut [Slot], slot: usize) {
+        slots[slot].state = State::Empty;
     }
 
     #[test]
     fn an_app_alone_gets_every_slot_in_an_order_of_its_own() {
         let order = |schema: &SchemaName| -> Vec<usize> {
             let mut slots = empty(24);
-            let mut take = || {
-                let slot = choose(&slots, schema, Instant::now());
-                assert!(!matches!(slots[slot], Slot::Used(_)));
-                slots[slot] = Slot::used(schema);
-                slot
-            };
-            (0..24).map(|_| take()).collect()
+            (0..24).map(|_| take(&mut slots, schema)).collect()
         };
-        let (one, other) = (AppId::new().schema(), AppId::new().schema());
+        let (one, other) = (app(), app());
         assert_eq!(order(&one), order(&one));
         assert_ne!(order(&one), order(&other));
     }
 
     #[test]
-    fn a_home_in_use_is_waited_for_unless_that_takes_long_already() {
-        let (guest, owner) = (AppId::new().schema(), AppId::new().schema());
+    fn many_apps_are_each_known_to_few_connections() {
         let mut slots = empty(24);
-        let home = choose(&slots, &owner, Instant::now());
-        slots[home] = Slot::used(&guest);
+        let apps: Vec<_> = (0..1_000).map(|_| app()).collect();
+        for app in apps.iter().chain(&apps) {
+            let slot = take(&mut slots, app);
+            give_back(&mut slots, slot);
+        }
+        assert_eq!(slots.iter().map(|slot| slot.knows.len()).sum::<usize>(), apps.len());
+        assert!(slots.iter().all(|slot| slot.knows.len() < 100));
+    }
+
+    #[test]
+    fn a_connection_that_knows_few_apps_learns_another_at_once() {
+        let (guest, owner) = (app(), app());
+        let mut slots = empty(2);
+        let home = take(&mut slots, &owner);
+        give_back(&mut slots, home);
+        slots[home].state = State::used(&guest);
+        assert_eq!(choose(&slots, &owner, Instant::now()), 1 - home);
+    }
+
+    #[test]
+    fn one_that_knows_many_does_not_as_long_as_the_other_will_be_free_soon() {
+        let (guest, owner) = (app(), app());
+        let mut slots = empty(3);
+        let home = take(&mut slots, &owner);
+        slots[home].state = State::used(&guest);
+        for slot in slots.iter_mut() {
+            slot.knows.extend((0..FEW_APPS).map(|_| app()));
+        }
         assert_eq!(choose(&slots, &owner, Instant::now()), home);
-        let elsewhere = choose(&slots, &owner, Instant::now() + HOLDS_OUT);
-        assert!(elsewhere != home && matches!(slots[elsewhere], Slot::Empty));
-        // Its own request there is not waited for: the app has a second home.
-        slots[home] = Slot::used(&owner);
-        assert!(matches!(slots[choose(&slots, &owner, Instant::now())], Slot::Empty));
+        assert_ne!(choose(&slots, &owner, Instant::now() + HOLDS_OUT), home);
+        // For its own request there it does not wait: it needs as many connections as it has requests under way.
+        slots[home].state = State::used(&owner);
+        assert_ne!(take(&mut slots, &owner), home);
     }
 }

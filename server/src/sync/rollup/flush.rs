@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use futures_util::{StreamExt as _, stream};
 use time::OffsetDateTime;
 
 use super::{Step, Tally, histogram::Histogram, meter::AppTallies};
@@ -17,7 +18,7 @@ const ADD: &str = "insert into {schema}._sync_rollup as r (
     )
     select u.step, u.at, u.commits, u.rows_pushed, u.pulls, u.rows_served, u.conflicts, u.refusals, u.active_devices,
         u.commit_latency::bigint[], u.pull_latency::bigint[]
-    from (select set_config('synchronous_commit', 'off', true)) as quick
+    from (select set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '1s', true)) as quick
     cross join unnest(
         $1::integer[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
         $8::bigint[], $9::bigint[], $10::text[], $11::text[]
@@ -45,6 +46,9 @@ const ADD: &str = "insert into {schema}._sync_rollup as r (
             order by u.place
         )";
 
+/// Apps whose rows are added to at the same time, so that one whose row is locked keeps no other waiting.
+const APPS_AT_ONCE: usize = 4;
+
 /// A row to be added: of which step, what happened, and how many devices were new in it.
 type Row = ((Step, OffsetDateTime), (Tally, i64));
 
@@ -60,18 +64,22 @@ impl Engine {
                 "more apps are busy than can be counted; the figures of some are too low"
             );
         }
-        for (app, tallies) in apps {
-            match self.add_rollups(app, &tallies).await {
-                Ok(()) => {
-                    self.apps_with_rollups.note(app);
-                    self.apps_with_writes.note(app);
-                }
-                // The app was deleted meanwhile.
-                Err(error) if is_gone(&error) => {}
-                Err(error) => {
-                    tracing::warn!(app.id = %app, error.cause = %error, "figures could not be written");
-                    self.meter.put_back(app, tallies);
-                }
+        stream::iter(apps)
+            .for_each_concurrent(APPS_AT_ONCE, |(app, tallies)| self.write_app_rollups(app, tallies))
+            .await;
+    }
+
+    async fn write_app_rollups(&self, app: AppId, tallies: AppTallies) {
+        match self.add_rollups(app, &tallies).await {
+            Ok(()) => {
+                self.apps_with_rollups.note(app);
+                self.apps_with_writes.note(app);
+            }
+            // The app was deleted meanwhile.
+            Err(error) if is_gone(&error) => {}
+            Err(error) => {
+                tracing::warn!(app.id = %app, error.cause = %error, "figures could not be written");
+                self.meter.put_back(app, tallies);
             }
         }
     }

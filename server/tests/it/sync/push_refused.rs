@@ -48,6 +48,37 @@ async fn a_constraint_names_table_column_and_itself() {
 }
 
 #[tokio::test]
+async fn of_many_rows_the_one_that_broke_the_rule_is_named_and_kept() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    let first = [
+        insert("users", "u1", json!({"name": "Ada", "email": "a@x"})),
+        insert("users", "u2", json!({"name": "Eve"})),
+        insert("notes", "n1", json!({"user_id": "u1", "title": "hello"})),
+    ];
+    device.push(1, &first).await.ok();
+    let culprits = [
+        ("users", "unique", insert("users", "bad", json!({"name": "Bob", "email": "a@x"}))),
+        ("users", "missing", insert("users", "bad", json!({"name": null}))),
+        ("notes", "parent", insert("notes", "bad", json!({"user_id": "nobody"}))),
+        ("notes", "check", insert("notes", "bad", json!({"stars": "-1"}))),
+    ];
+    for (table, rule, culprit) in culprits {
+        let good = |n: i32| insert("users", &format!("good-{n}"), json!({"name": "Good"}));
+        let note = |n: i32| insert("notes", &format!("good-{n}"), json!({"user_id": "u2"}));
+        let rows = [good(1), note(1), good(2), culprit, note(2), good(3)];
+        let message = device.push(2, &rows).await.refused(400, "push_commit_invalid");
+        assert!(message.contains(&format!("table \"{table}\", key \"bad\"")), "{rule}: {message}");
+    }
+    let kept = app
+        .json_rows(
+            "select row_count, rows::jsonb -> 0 -> 'key' ->> 'id' as key from {schema}._sync_rejected_write",
+        )
+        .await;
+    assert_eq!(kept, json!(vec![json!({"row_count": 1, "key": "bad"}); 4]));
+}
+
+#[tokio::test]
 async fn a_trigger_of_the_app_refuses_in_words_that_stay_on_the_server() {
     let app = SyncApp::strings().await;
     let device = app.connected("ada", "dev-1").await;
