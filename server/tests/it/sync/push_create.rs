@@ -262,11 +262,11 @@ async fn a_request_without_a_good_token_or_source_is_refused() {
     stranger.connect(false).await.refused(401, "authentication_failed");
     stranger.create(1, &user("u")).await.refused(401, "authentication_failed");
     stranger.commit(&push_id).await.refused(401, "authentication_failed");
-    for source in ["", "a b", "server:dashboard", &"x".repeat(256)] {
+    for source in ["", "a b", "server:dashboard", &"x".repeat(257)] {
         let bad = device.with_source(source);
         bad.connect(false).await.refused(400, "invalid_request");
         bad.create(1, &user("u")).await.refused(400, "invalid_request");
     }
-    let longest = "~".repeat(255);
+    let longest = "~".repeat(256);
     device.with_source(&longest).push(1, &user("u")).await.ok();
 }
