@@ -49,7 +49,7 @@ async fn a_refused_chunk_leaves_nothing_behind() {
     let device = app.connected("ada", "dev-1").await;
     let rows = users(0..3);
     let push_id = device.create(1, &rows).await.ok()["push_id"].as_str().unwrap().to_owned();
-    let bad = [rows[0].clone(), insert("users", "u1", json!({"name": 7}))];
+    let bad = [rows[0].clone(), insert("users", "u1", json!({"name": true}))];
     device.stage(&push_id, 0, &bad).await.refused(400, "push_chunk_invalid");
     assert_eq!(staged_row_count(&app).await, 0);
     // More than announced.
