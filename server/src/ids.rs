@@ -218,11 +218,11 @@ fn check_free_text(text: &str, max: usize) -> Result<(), InvalidName> {
 }
 
 impl SourceId {
-    pub const MAX_BYTES: usize = 255;
+    pub const MAX_BYTES: usize = 256;
     /// Sources of the server's own writers begin with this, and no device's may.
     pub const SERVER_PREFIX: &'static str = "server:";
 
-    /// A device's source id: 1..=255 printable ASCII characters `!`..`~` (PROTOCOL.md section 1).
+    /// A device's source id: 1..=256 printable ASCII characters `!`..`~` (PROTOCOL.md section 1).
     pub fn parse_device(text: &str) -> Result<Self, InvalidName> {
         if text.is_empty() || text.len() > Self::MAX_BYTES {
             return Err(InvalidName::Length { max: Self::MAX_BYTES });
@@ -320,7 +320,7 @@ mod tests {
     fn a_device_cannot_take_a_server_writers_name() {
         assert_eq!(SourceId::parse_device("server:dashboard"), Err(InvalidName::Reserved));
         assert_eq!(SourceId::parse_device("a b"), Err(InvalidName::NotPrintableAscii));
-        assert!(SourceId::parse_device(&"x".repeat(255)).is_ok());
-        assert!(SourceId::parse_device(&"x".repeat(256)).is_err());
+        assert!(SourceId::parse_device(&"x".repeat(256)).is_ok());
+        assert!(SourceId::parse_device(&"x".repeat(257)).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! Reading a committed bundle in the form that it is stored and served in.
 
 mod committed_rows;
+pub(in crate::sync) mod replay;
 
 pub(in crate::sync) use self::committed_rows::ReadGroups;
 pub use self::committed_rows::{CommittedRows, CommittedRowsError, CommittedRowsQuery};

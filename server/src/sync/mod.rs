@@ -28,6 +28,7 @@ pub mod rejected_write;
 pub mod relay;
 pub mod retention;
 pub mod rollup;
+pub mod room;
 pub mod served;
 pub mod server_write;
 pub mod snapshot;
@@ -64,7 +65,11 @@ pub struct Parts {
     shares: fair_share::FairShares,
     /// Where the steps of small pushes wait to be taken with others.
     groups: push::PushGroups,
-    /// And the reading back of what became of them.
+    /// Where large chunks wait until there is room for them, before they are read.
+    chunk_room: room::Room,
+    /// And large commits, before their rows are.
+    commit_room: room::Room,
+    /// Where the reading back of what became of pushes waits to be taken with others.
     reads: bundle::ReadGroups,
     /// Commits under way. They run to their end even if their client goes away.
     tasks: TaskTracker,
@@ -123,6 +128,8 @@ impl Engine {
             queues: queue::ScopeQueues::default(),
             shares: fair_share::FairShares::new(limits.crowded_requests()),
             groups: push::PushGroups::default(),
+            chunk_room: room::Room::new(limits.max_push_bytes_at_once),
+            commit_room: room::Room::new(limits.max_push_bytes_at_once),
             reads: bundle::ReadGroups::new(1),
             tasks: TaskTracker::new(),
             apps_with_pushes: push::AppsWithPushes::default(),
@@ -159,6 +166,11 @@ impl Engine {
         let question =
             sqlx::query(in_schema(&app.schema, "select max(version) from {schema}._sync_schema_version"));
         matches!(tokio::time::timeout(WITHIN, self.apps.rows(&app.schema, question)).await, Ok(Ok(_)))
+    }
+
+    /// Where whoever reads a large chunk waits until there is room for it.
+    pub fn chunk_room(&self) -> &room::Room {
+        &self.chunk_room
     }
 
     /// What has been noted of devices and not been written down yet.

@@ -29,6 +29,14 @@ use crate::tables::{
     spec::ColumnType,
 };
 
+/// Bounds on what a chunk may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct ChunkLimits {
+    pub max_rows: i64,
+    /// Bytes of one row as a snapshot has it: no device could read a larger one.
+    pub max_row_bytes: i64,
+}
+
 /// The rows of a chunk that passed every check, as `_sync_push_stage` takes them: one entry a row in each list.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct CheckedChunk {
@@ -130,6 +138,8 @@ pub enum InvalidRowReason {
     DuplicateRow,
     #[error("the value {0}")]
     Value(#[from] InvalidValue),
+    #[error("the row has {bytes} bytes, and devices can read rows of at most {max}")]
+    TooLarge { bytes: i64, max: i64 },
 }
 
 impl InvalidRow {
@@ -155,11 +165,12 @@ impl From<InvalidRow> for InvalidChunk {
 ///
 /// # Errors
 /// The first thing that is wrong, in the order of the body.
-pub fn check_chunk(app: &AppCatalog, max_rows: i64, body: &[u8]) -> Result<CheckedChunk, InvalidChunk> {
+pub fn check_chunk(app: &AppCatalog, limits: ChunkLimits, body: &[u8]) -> Result<CheckedChunk, InvalidChunk> {
+    let ChunkLimits { max_rows, max_row_bytes } = limits;
     let text = std::str::from_utf8(body).map_err(|_| InvalidChunk::NotUtf8)?;
     // Both closures below need them, one after the other.
     let refused = std::cell::RefCell::new(None);
-    let checker = std::cell::RefCell::new(RowChecker::new(app, text.len()));
+    let checker = std::cell::RefCell::new(RowChecker::new(app, max_row_bytes, text.len()));
 
     let mut start = |value: Value<'_>| match whole_number(&value) {
         Some(start) => {
@@ -214,15 +225,16 @@ fn whole_number(value: &Value<'_>) -> Option<i64> {
 pub(in crate::sync) struct RowChecker<'c> {
     app: &'c AppCatalog,
     forms: HashMap<i32, TableForm>,
+    max_row_bytes: i64,
     chunk: CheckedChunk,
     /// Room for one row's values by the number of their column; and for decoded bytes.
     scratch: Vec<u8>,
 }
 
 impl<'c> RowChecker<'c> {
-    fn new(app: &'c AppCatalog, body_bytes: usize) -> Self {
+    fn new(app: &'c AppCatalog, max_row_bytes: i64, body_bytes: usize) -> Self {
         let chunk = CheckedChunk { rows: String::with_capacity(body_bytes), ..CheckedChunk::default() };
-        Self { app, forms: HashMap::new(), chunk, scratch: Vec::new() }
+        Self { app, forms: HashMap::new(), max_row_bytes, chunk, scratch: Vec::new() }
     }
 
     fn row(&mut self, row: &JsonRow<'_>) -> Result<(), InvalidRow> {
@@ -248,7 +260,12 @@ impl<'c> RowChecker<'c> {
             (Payload::Row(members), _) => Some(self.check_payload(table, key, members, ordinal)?),
         };
 
+        let begins = self.chunk.rows.len();
         self.write(table, op, key, base_version, values.as_deref(), ordinal.ordinal);
+        let bytes = as_in_snapshot(&self.chunk.rows[begins..], op, ordinal.ordinal);
+        if bytes > self.max_row_bytes {
+            return Err(refuse(InvalidRowReason::TooLarge { bytes, max: self.max_row_bytes }));
+        }
         self.chunk.table_nos.push(table.table_no());
         self.chunk.keys.push(key.to_owned());
         self.chunk.ops.push(op.letter());
@@ -351,6 +368,20 @@ impl<'c> RowChecker<'c> {
         }
         Ok(chunk)
     }
+}
+
+/// About the bytes that a staged row will have in a snapshot, which names neither operation nor ordinal. Exact but for the
+/// digits of its version and for values that PostgreSQL spells otherwise; the database checks what it has stored
+/// (`migrations/app/0019_existing_clients.sql`).
+fn as_in_snapshot(staged: &str, op: RowOp, ordinal: i64) -> i64 {
+    let staged = staged.strip_prefix(',').unwrap_or(staged);
+    // `"base_row_version":"…"` against `"row_version":…`.
+    let left_out = "base_\"\"".len()
+        + "\"op\":\"\",".len()
+        + op.as_str().len()
+        + "\"row_ordinal\":\"\",".len()
+        + ordinal.to_string().len();
+    (staged.len() - left_out) as i64
 }
 
 /// Check a value that a person typed: as those of a [`ServerRow`] are checked.

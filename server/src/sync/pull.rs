@@ -48,6 +48,9 @@ pub enum PullError {
     /// The checkpoint is at or below the floor: the device must rebuild from a snapshot.
     #[error("history up to bundle {floor} is pruned")]
     HistoryPruned { floor: BundleSeq },
+    /// The next bundle is so large that clients refuse to read it at once: the device must rebuild from a snapshot.
+    #[error("bundle {seq} is too large for an answer")]
+    BundleTooLarge { seq: BundleSeq },
     /// The device has, or wants, more than was ever committed.
     #[error("the latest bundle is {latest}")]
     CheckpointAhead { latest: BundleSeq },
@@ -205,6 +208,10 @@ impl Engine {
         }
 
         let heads = heads(&row)?;
+        let next_bytes = heads.first().map_or(0, |head| head.byte_count);
+        if next_bytes > self.limits.max_bytes_per_pulled_bundle {
+            return Err(PullError::BundleTooLarge { seq: BundleSeq(after.0 + 1) });
+        }
         let rows = row.try_get::<Option<i64>, _>("row_count")?.unwrap_or(0);
         let last = BundleSeq(after.0 + heads.len() as i64);
         let first_piece: i64 = row.try_get("first_piece_seq")?;

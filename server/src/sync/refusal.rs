@@ -43,6 +43,11 @@ pub enum RefusalKind {
     Value,
     /// More than PostgreSQL can store or index.
     TooLarge,
+    /// A row that no device could read.
+    RowTooLarge {
+        bytes: u64,
+        max: u64,
+    },
     /// A trigger of the app raised an exception.
     Trigger,
 }
@@ -92,6 +97,12 @@ impl RefusalKind {
         })
     }
 
+    /// What `_sync_refuse_large_row` raises (`migrations/app/0019_existing_clients.sql`): its hint is two numbers.
+    fn row_too_large(error: &PgDatabaseError) -> Option<Self> {
+        let (bytes, max) = error.hint().filter(|_| error.code() == "54000")?.split_once(' ')?;
+        Some(Self::RowTooLarge { bytes: bytes.parse().ok()?, max: max.parse().ok()? })
+    }
+
     /// A stable name, kept with rejected writes.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -102,6 +113,7 @@ impl RefusalKind {
             Self::Constraint => "constraint",
             Self::Value => "value",
             Self::TooLarge => "too_large",
+            Self::RowTooLarge { .. } => "row_too_large",
             Self::Trigger => "trigger",
         }
     }
@@ -119,6 +131,9 @@ impl fmt::Display for RefusalKind {
             Self::Constraint => "a row breaks a rule of the table",
             Self::Value => "a value does not fit the type of its column",
             Self::TooLarge => "a value is too large to be stored or indexed",
+            Self::RowTooLarge { bytes, max } => {
+                return write!(f, "a row has {bytes} bytes, and devices can read rows of at most {max}");
+            }
             Self::Trigger => "a trigger of the table refused the write",
         })
     }
@@ -138,7 +153,7 @@ impl Refusal {
         Self {
             kind: match demand {
                 Some(ConstraintInfo::Range { .. }) => RefusalKind::Value,
-                _ => kind,
+                _ => RefusalKind::row_too_large(error).unwrap_or(kind),
             },
             table: table.map(|table| table.name().to_string()),
             column: named.or_else(|| columns_of(demand.as_ref()?)),

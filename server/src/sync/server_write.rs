@@ -114,7 +114,15 @@ struct Write {
     expected: Option<PreviewToken>,
 }
 
+/// The most rows of one write, whatever a push may have: people and their programs can write in parts.
+const MAX_ROWS: i64 = 50_000;
+
 impl Engine {
+    /// The most rows of one write.
+    fn max_rows_of_write(&self) -> i64 {
+        self.limits.max_rows_per_bundle.min(MAX_ROWS)
+    }
+
     /// Write rows to a scope as one bundle, and tell watchers. An uninitialized scope is initialized by it.
     ///
     /// Runs to its end even if the caller goes away meanwhile.
@@ -145,7 +153,7 @@ impl Engine {
     }
 
     async fn spawn_write(&self, write: Write) -> Result<WrittenBundle, ServerWriteError> {
-        check(&write.app, &write.rows, self.limits.max_rows_per_bundle)?;
+        check(&write.app, &write.rows, self.max_rows_of_write())?;
         let engine = self.clone();
         let write = self.tasks.spawn(async move { engine.write_to_its_end(&write).await });
         write.await.expect("BUG: a write panicked")

@@ -32,6 +32,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/app/0016_table_activity.sql"),
     include_str!("../../../migrations/app/0017_effects_of_statements.sql"),
     include_str!("../../../migrations/app/0018_quiet_tables.sql"),
+    include_str!("../../../migrations/app/0019_existing_clients.sql"),
 ];
 
 /// The version of the engine's tables that this server knows: the number of the last migration.

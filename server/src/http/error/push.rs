@@ -3,7 +3,7 @@
 use super::ApiError;
 use crate::sync::{
     bundle::CommittedRowsError,
-    push::{CommitError, CreateError, DeleteError, PushRefused, StageError},
+    push::{CommitError, CreateError, DeleteError, MAX_SOURCE_BUNDLE_ID, PushRefused, StageError},
 };
 
 impl From<PushRefused> for ApiError {
@@ -63,8 +63,15 @@ impl From<CreateError> for ApiError {
                 "source_sequence_out_of_order",
                 format!("The next bundle of this source has source_bundle_id {expected}."),
             ),
+            CreateError::Taken { source_bundle_id } => Self::conflict(
+                "source_sequence_out_of_order",
+                format!(
+                    "This source has committed other rows as source_bundle_id {source_bundle_id}: the device was \
+                     restored from a backup, or another device has the same source id. Go on as a new source."
+                ),
+            ),
             CreateError::SourceBundleId => {
-                invalid("source_bundle_id must be a whole number from 1.".to_owned())
+                invalid(format!("source_bundle_id must be a whole number from 1 to {MAX_SOURCE_BUNDLE_ID}."))
             }
             CreateError::PlannedRowCount => {
                 invalid("planned_row_count must be a whole number from 1.".to_owned())
@@ -120,6 +127,7 @@ impl From<CommitError> for ApiError {
             CommitError::TablesChanged => {
                 invalid("The app's tables have changed since the rows were uploaded. Push again.".to_owned())
             }
+            CommitError::DuplicateRow => invalid("The same row is in this push twice.".to_owned()),
             CommitError::NoEffect => invalid("The push changes nothing.".to_owned()),
             CommitError::Constraint(refusal) => invalid(refusal.to_string()),
             CommitError::Conflict(conflict) => Self::conflict("push_conflict", conflict.sentence()),
@@ -155,6 +163,10 @@ impl From<CommittedRowsError> for ApiError {
             CommittedRowsError::HistoryPruned => {
                 Self::conflict("history_pruned", "The bundle is no longer retained. Rebuild from a snapshot.")
             }
+            CommittedRowsError::NotAsSent => Self::conflict(
+                "history_pruned",
+                "The bundle was committed, but its rows are not spelled as this device sent them. Rebuild from a snapshot.",
+            ),
             CommittedRowsError::Database(error) => error.into(),
         }
     }

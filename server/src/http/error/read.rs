@@ -22,7 +22,7 @@ impl From<ScopeNotReady> for ApiError {
             ),
             ScopeNotReady::Initializing => Self::conflict(
                 "scope_initializing",
-                "Another device is uploading the scope's first rows. Try again in a moment.",
+                "The scope's first rows are being uploaded, by this device or another, and are not committed yet. Commit them, or try again in a moment.",
             ),
         }
     }
@@ -35,6 +35,10 @@ impl From<PullError> for ApiError {
             PullError::HistoryPruned { floor } => Self::conflict(
                 "history_pruned",
                 format!("History up to bundle {floor} is pruned. Rebuild from a snapshot."),
+            ),
+            PullError::BundleTooLarge { seq } => Self::conflict(
+                "history_pruned",
+                format!("Bundle {seq} is too large to be sent in one answer. Rebuild from a snapshot."),
             ),
             PullError::CheckpointAhead { latest } => Self::conflict(
                 "checkpoint_ahead",

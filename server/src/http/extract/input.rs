@@ -92,17 +92,22 @@ pub(in crate::http) async fn json_bytes<S: Send + Sync>(
     check_content_type(request.headers())?;
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
         BytesRejection::FailedToBufferBody(failed) if failed.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            ApiError::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "request_too_large",
-                "The request body is larger than the server accepts. Send it in smaller parts.",
-            )
+            too_large()
         }
         _ => ApiError::bad_request(code, "The request body could not be read to its end."),
     })
 }
 
-fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
+/// 413.
+pub(super) fn too_large() -> ApiError {
+    ApiError::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "request_too_large",
+        "The request body is larger than the server accepts. Send it in smaller parts.",
+    )
+}
+
+pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let essence = essence.to_ascii_lowercase();

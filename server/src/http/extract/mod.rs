@@ -6,5 +6,6 @@ pub mod client;
 pub mod end_user;
 pub mod form;
 pub mod input;
+pub(in crate::http) mod large_body;
 pub mod member;
 pub mod visitor;

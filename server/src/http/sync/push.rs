@@ -16,7 +16,8 @@ use crate::{
         error::{ApiError, ErrorBody, Refused},
         extract::{
             end_user::EndUserActor,
-            input::{ApiJson, ApiPath, Input, json_bytes},
+            input::{ApiJson, ApiPath, Input},
+            large_body::large_json_bytes,
         },
     },
     sync::{
@@ -30,8 +31,8 @@ use crate::{
 /// An announcement of a push.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct CreateRequest {
-    /// One more than the device's last committed bundle; 1 for its first.
-    #[schema(minimum = 1)]
+    /// One more than the device's last committed bundle; any for its first in the scope.
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
     source_bundle_id: i64,
     #[schema(minimum = 1)]
     planned_row_count: i64,
@@ -162,6 +163,7 @@ pub(crate) async fn create(
         (status = 403, description = "`push_session_forbidden`", body = ErrorBody),
         (status = 404, description = "`push_session_not_found`", body = ErrorBody),
         (status = 409, description = "`push_chunk_out_of_order`", body = ErrorBody),
+        (status = 408, description = "`request_timeout`: a large body came too slowly", body = ErrorBody),
         (status = 410, description = "`push_session_expired`", body = ErrorBody),
         (status = 413, description = "`request_too_large`", body = ErrorBody),
     ),
@@ -174,8 +176,11 @@ pub(crate) async fn stage(
     request: Request,
 ) -> Result<Json<ChunkResponse>, ApiError> {
     let push_id = path.push_id()?;
-    let body = json_bytes(request, &(), "push_chunk_invalid").await?;
-    let staged = engine.stage_chunk(&actor.caller(), push_id, body).await?;
+    let caller = actor.caller();
+    let most = engine.limits().max_bytes_per_push_chunk();
+    let room = |bytes| engine.chunk_room().enter(caller.app.app, bytes);
+    let (body, _place) = large_json_bytes(request, most, room, "push_chunk_invalid").await?;
+    let staged = engine.stage_chunk(&caller, push_id, body).await?;
     Ok(Json(ChunkResponse { push_id, next_expected_row_ordinal: staged.next_expected_row_ordinal }))
 }
 

@@ -61,12 +61,20 @@ pub struct LimitsConfig {
     /// Bytes of one request body, after decompression.
     pub max_request_bytes: usize,
     pub max_rows_per_bundle: i64,
-    /// Bytes of the staged rows of one push.
+    /// Bytes of the staged rows of one push, and, with what stands around them, of one chunk's request body: clients
+    /// put 1,000 rows into a chunk whatever their bytes.
     pub max_bytes_per_bundle: i64,
+    /// Bytes of large chunks that one node works on at once, and of large commits; more of them wait. No app has more than
+    /// half, and what is larger counts as half. A commit takes up to five times its bytes of the server's memory and nine
+    /// times of PostgreSQL's.
+    pub max_push_bytes_at_once: i64,
     pub default_bundles_per_pull: i64,
     pub max_bundles_per_pull: i64,
     /// A pull page ends early at this many bytes of rows; it always holds at least one bundle.
     pub max_bytes_per_pull: i64,
+    /// A device that would be sent a bundle of more bytes is told `history_pruned` instead, upon which it rebuilds from a
+    /// snapshot: clients read at most 64 MiB of an answer.
+    pub max_bytes_per_pulled_bundle: i64,
     pub default_rows_per_push_chunk: i64,
     pub max_rows_per_push_chunk: i64,
     pub push_session_ttl_seconds: i64,
@@ -93,6 +101,12 @@ pub struct LimitsConfig {
 }
 
 impl LimitsConfig {
+    /// Bytes of a chunk's request body: its rows, and what stands around and between them.
+    pub fn max_bytes_per_push_chunk(&self) -> usize {
+        const ENVELOPE: usize = 1024 * 1024;
+        usize::try_from(self.max_bytes_per_bundle).unwrap_or(0) + ENVELOPE
+    }
+
     /// [`LimitsConfig::crowded_requests_per_core`] of all cores.
     pub fn crowded_requests(&self) -> usize {
         self.crowded_requests_per_core * std::thread::available_parallelism().map_or(1, usize::from)
@@ -234,11 +248,13 @@ impl Default for LimitsConfig {
         const MIB: i64 = 1024 * 1024;
         Self {
             max_request_bytes: 32 * MIB as usize,
-            max_rows_per_bundle: 50_000,
-            max_bytes_per_bundle: 64 * MIB,
+            max_rows_per_bundle: 1_000_000,
+            max_bytes_per_bundle: 128 * MIB,
+            max_push_bytes_at_once: 128 * MIB,
             default_bundles_per_pull: 1_000,
             max_bundles_per_pull: 5_000,
             max_bytes_per_pull: 8 * MIB,
+            max_bytes_per_pulled_bundle: 63 * MIB,
             default_rows_per_push_chunk: 1_000,
             max_rows_per_push_chunk: 5_000,
             push_session_ttl_seconds: 15 * 60,

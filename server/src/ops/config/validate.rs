@@ -56,6 +56,12 @@ impl LimitsConfig {
             self.max_bundles_per_pull,
         )?;
         at_most(
+            "max_bytes_per_pull",
+            self.max_bytes_per_pull,
+            "max_bytes_per_pulled_bundle",
+            self.max_bytes_per_pulled_bundle,
+        )?;
+        at_most(
             "default_rows_per_push_chunk",
             self.default_rows_per_push_chunk,
             "max_rows_per_push_chunk",

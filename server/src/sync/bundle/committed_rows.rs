@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{ROW_SEPARATOR, slice_rows};
+use super::{ROW_SEPARATOR, replay::Replay, slice_rows};
 use crate::{
     ids::BundleSeq,
     ops::database::in_schema,
@@ -54,6 +54,9 @@ pub enum CommittedRowsError {
     NotFound,
     #[error("the bundle is no longer retained")]
     HistoryPruned,
+    /// The device was told `already_committed`, and would find that the rows are not those that it sent.
+    #[error("the bundle's rows are not spelled as they were sent")]
+    NotAsSent,
     #[error("the bundle could not be read")]
     Database(#[from] sqlx::Error),
 }
@@ -70,6 +73,13 @@ pub(in crate::sync) struct Wanted {
     max_rows: i64,
 }
 
+/// What a page may hold. It ends early at so many bytes of rows, but has one at least.
+struct Bounds {
+    first: i64,
+    max_rows: i64,
+    max_bytes: i64,
+}
+
 #[derive(Debug, sqlx::FromRow)]
 pub(in crate::sync) struct Found {
     is_pruned: bool,
@@ -78,23 +88,32 @@ pub(in crate::sync) struct Found {
     row_count: Option<i32>,
     bundle_hash: Option<String>,
     request_hash: Option<String>,
+    /// What `_sync_bundle` says: see [`replay`](super::replay).
+    replay: Option<String>,
+    replay_hash: Option<String>,
     /// Of the segments that have wanted rows, in order.
     first_ordinals: Option<Vec<i32>>,
     bodies: Option<Vec<String>>,
 }
 
-/// One row, unless the scope is unknown. `$3` is the first ordinal wanted, `$4` how many rows are.
+/// One row, unless the scope is unknown. `$3` is the first ordinal wanted, `$4` how many rows are, `$5` how many bytes suffice.
 const SQL: &str = "
 select s.floor_seq >= $2 as is_pruned, b.source_id, b.source_bundle_id, b.row_count, b.bundle_hash, b.request_hash,
-    r.first_ordinals, r.bodies
+    b.replay, b.replay_hash, r.first_ordinals, r.bodies
 from {schema}._sync_scope s
 left join {schema}._sync_bundle b on b.scope_id = s.scope_id and b.bundle_seq = $2
 left join lateral (
     select array_agg(r.first_ordinal order by r.first_ordinal) as first_ordinals,
         array_agg(r.body order by r.first_ordinal) as bodies
-    from {schema}._sync_bundle_rows r
-    where r.scope_id = b.scope_id and r.bundle_seq = b.bundle_seq
-        and r.first_ordinal + r.row_count > $3 and r.first_ordinal < $3 + $4
+    from (
+        select r.first_ordinal, r.body,
+            sum(octet_length(r.body)) over (order by r.first_ordinal rows unbounded preceding)
+                - octet_length(r.body) as bytes_before
+        from {schema}._sync_bundle_rows r
+        where r.scope_id = b.scope_id and r.bundle_seq = b.bundle_seq
+            and r.first_ordinal + r.row_count > $3 and r.first_ordinal < $3 + $4
+    ) r
+    where r.bytes_before <= $5
 ) r on true
 where s.scope_id = $1";
 
@@ -103,7 +122,7 @@ where s.scope_id = $1";
 /// that it is one of look-ups by key.
 const GROUP_SQL: &str = "
 select u.n, s.floor_seq >= u.bundle_seq as is_pruned, b.source_id, b.source_bundle_id, b.row_count, b.bundle_hash,
-    b.request_hash, r.first_ordinals, r.bodies
+    b.request_hash, b.replay, b.replay_hash, r.first_ordinals, r.bodies
 from unnest(
     (select $1::text[]), (select $2::bigint[]), (select $3::bigint[]), (select $4::bigint[])
 ) with ordinality as u (scope_id, bundle_seq, first_ordinal, max_rows, n)
@@ -111,7 +130,8 @@ cross join lateral (
     select s.floor_seq from {schema}._sync_scope s where s.scope_id = u.scope_id limit 1
 ) s
 cross join lateral (
-    select b.source_id, b.source_bundle_id, b.row_count, b.bundle_hash, b.request_hash
+    select b.source_id, b.source_bundle_id, b.row_count, b.bundle_hash, b.request_hash, b.replay,
+        b.replay_hash
     from {schema}._sync_bundle b
     where b.scope_id = u.scope_id and b.bundle_seq = u.bundle_seq and b.byte_count <= $5
     limit 1
@@ -155,7 +175,8 @@ impl Engine {
         let found = self.reads.ask(&self.tasks, caller.together(), wanted, read).await;
         drop(share);
         let found = found.expect("BUG: reading a bundle panicked")?.ok_or(CommittedRowsError::NotFound)?;
-        found.into_page(query, first, max_rows, caller.app.profile)
+        let bounds = Bounds { first, max_rows, max_bytes: self.limits.max_bytes_per_pull };
+        found.into_page(caller, query, bounds)
     }
 
     /// What each wants.
@@ -193,7 +214,8 @@ impl Engine {
             .bind(&one.caller.scope)
             .bind(one.bundle_seq)
             .bind(one.first)
-            .bind(one.max_rows);
+            .bind(one.max_rows)
+            .bind(self.limits.max_bytes_per_pull);
         self.apps.optional(&one.caller.app.schema, query).await
     }
 }
@@ -215,28 +237,43 @@ impl CommittedRowsQuery {
 impl Found {
     fn into_page(
         self,
+        caller: &SyncCaller,
         query: &CommittedRowsQuery,
-        first: i64,
-        max_rows: i64,
-        profile: WireProfile,
+        Bounds { first, max_rows, max_bytes }: Bounds,
     ) -> Result<CommittedRows, CommittedRowsError> {
         if self.is_pruned {
             return Err(CommittedRowsError::HistoryPruned);
         }
+        let is_own = self.source_id.as_deref() == Some(caller.source.as_str());
+        let spelling = match Replay::parse(self.replay.as_deref().filter(|_| is_own)) {
+            Replay::Rebuild => return Err(CommittedRowsError::NotAsSent),
+            Replay::Spelled(spelling) => Some(spelling),
+            Replay::Stored => None,
+        };
         let row_count = i64::from(self.row_count.ok_or(CommittedRowsError::NotFound)?);
         let first_ordinals = self.first_ordinals.unwrap_or_default();
         let bodies = self.bodies.unwrap_or_default();
         let end = first.saturating_add(max_rows).min(row_count);
-        let mut rows = String::with_capacity(bodies.iter().map(String::len).sum());
-        for (segment_first, body) in first_ordinals.into_iter().map(i64::from).zip(&bodies) {
+        let mut rows = String::new();
+        let mut next = first;
+        let pieces = first_ordinals.into_iter().map(i64::from).zip(&bodies).map(|(segment_first, body)| {
             let from = first.max(segment_first);
-            let (skip, take) = ((from - segment_first) as usize, (end - from) as usize);
+            slice_rows(body, (from - segment_first) as usize, (end - from) as usize)
+        });
+        for row in pieces.filter(|piece| !piece.is_empty()).flat_map(|piece| piece.split(ROW_SEPARATOR)) {
             if !rows.is_empty() {
+                if (rows.len() + row.len()) as i64 > max_bytes {
+                    break;
+                }
                 rows.push_str(ROW_SEPARATOR);
             }
-            rows.push_str(slice_rows(body, skip, take));
+            match spelling {
+                None => rows.push_str(row),
+                Some(spelling) => spelling.rewrite(&caller.app, row, &mut rows),
+            }
+            next += 1;
         }
-        let none = match profile {
+        let none = match caller.app.profile {
             WireProfile::Strings => -1,
             WireProfile::Numbers => 0,
         };
@@ -246,11 +283,15 @@ impl Found {
             source: self.source_id.expect("BUG: a bundle without a source"),
             source_bundle_id: self.source_bundle_id.expect("BUG: a bundle without its source's number"),
             row_count,
-            bundle_hash: self.bundle_hash.expect("BUG: a bundle without a hash"),
+            bundle_hash: self
+                .replay_hash
+                .filter(|_| spelling.is_some())
+                .or(self.bundle_hash)
+                .expect("BUG: a bundle without a hash"),
             request_hash: self.request_hash,
             rows,
-            next_row_ordinal: if first < end { end - 1 } else { cursor },
-            has_more: end < row_count && first < end,
+            next_row_ordinal: if first < next { next - 1 } else { cursor },
+            has_more: first < next && next < row_count,
         })
     }
 }

@@ -40,6 +40,10 @@ fn table(name: &str, table_no: i32, kind: KeyKind, columns: &[(&str, ColumnType)
     }
 }
 
+fn limits(max_rows: i64) -> ChunkLimits {
+    ChunkLimits { max_rows, max_row_bytes: 4_194_304 }
+}
+
 fn catalog(profile: WireProfile) -> AppCatalog {
     let numeric_values = [
         ("amount", ColumnType::Numeric { precision: Some(20), scale: 10 }),
@@ -65,7 +69,7 @@ fn catalog(profile: WireProfile) -> AppCatalog {
 }
 
 fn check(body: &Json) -> Result<CheckedChunk, InvalidChunk> {
-    check_chunk(&catalog(WireProfile::Strings), 100, body.to_string().as_bytes())
+    check_chunk(&catalog(WireProfile::Strings), limits(100), body.to_string().as_bytes())
 }
 
 fn chunk(row: &Json) -> Json {
@@ -101,7 +105,7 @@ fn the_request_hash_of_the_protocols_example_comes_out() {
 fn rows_may_come_before_their_ordinal() {
     let first = check(&chunk(&numeric_row())).unwrap();
     let text = format!("{{\"rows\":[{}],\"start_row_ordinal\":0}}", numeric_row());
-    assert_eq!(check_chunk(&catalog(WireProfile::Strings), 100, text.as_bytes()), Ok(first));
+    assert_eq!(check_chunk(&catalog(WireProfile::Strings), limits(100), text.as_bytes()), Ok(first));
 }
 
 #[test]
@@ -139,7 +143,7 @@ fn what_is_wrong_with_a_row_is_said_with_its_place() {
 #[test]
 fn a_body_that_is_no_chunk_says_so() {
     let app = catalog(WireProfile::Strings);
-    let message = |body: &[u8]| check_chunk(&app, 100, body).unwrap_err().to_string();
+    let message = |body: &[u8]| check_chunk(&app, limits(100), body).unwrap_err().to_string();
     let deep = [&b"{\"start_row_ordinal\":0,\"rows\":"[..], &b"[".repeat(100_000)].concat();
     let wide =
         format!("{{\"start_row_ordinal\":0,\"rows\":[{{\"key\":{{{}\"a\":1}}}}]}}", "\"a\":1,".repeat(5_000));
@@ -174,7 +178,7 @@ fn a_body_that_is_no_chunk_says_so() {
 fn a_repeated_column_and_a_repeated_row_are_refused() {
     let repeated = numeric_row().to_string().replacen("\"count\":", "\"count\":\"1\",\"count\":", 1);
     let body = format!("{{\"start_row_ordinal\":7,\"rows\":[{repeated}]}}");
-    let error = check_chunk(&catalog(WireProfile::Strings), 100, body.as_bytes()).unwrap_err();
+    let error = check_chunk(&catalog(WireProfile::Strings), limits(100), body.as_bytes()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "Row 7, table \"numeric_values\", column \"count\": the column is named twice."
@@ -193,7 +197,7 @@ fn profile_numbers_keeps_the_text_of_numbers() {
     let row = "{\"schema\":\"business\",\"table\":\"numeric_values\",\"key\":{\"id\":\"a\"},\"op\":\"UPDATE\",\
         \"base_row_version\":3,\"payload\":{\"large_count\":9007199254740993,\"amount\":1.10,\"enabled\":true}}";
     let body = format!("{{\"start_row_ordinal\":0,\"rows\":[{row}]}}");
-    let checked = check_chunk(&catalog(WireProfile::Numbers), 100, body.as_bytes()).unwrap();
+    let checked = check_chunk(&catalog(WireProfile::Numbers), limits(100), body.as_bytes()).unwrap();
     assert!(
         checked
             .rows
@@ -220,7 +224,7 @@ proptest! {
 
     #[test]
     fn no_body_makes_the_checks_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = check_chunk(&catalog(WireProfile::Strings), 100, &body);
+        let _ = check_chunk(&catalog(WireProfile::Strings), limits(100), &body);
     }
 }
 
@@ -238,7 +242,42 @@ fn a_full_chunk_is_checked() {
     let body = json!({"start_row_ordinal": 0, "rows": rows}).to_string();
     let app = catalog(WireProfile::Strings);
     let started = Instant::now();
-    let checked = check_chunk(&app, 5_000, body.as_bytes()).unwrap();
+    let checked = check_chunk(&app, limits(5_000), body.as_bytes()).unwrap();
     eprintln!("checked {} bytes in {:?}", body.len(), started.elapsed());
     assert_eq!(checked.keys.len(), 5_000);
+}
+
+#[test]
+fn a_row_is_measured_as_a_snapshot_will_have_it() {
+    let app = catalog(WireProfile::Strings);
+    let id = "0192f0c1-5f7e-7cc3-98c4-dc0c0c07398f";
+    let body = |text: &str| {
+        json!({"start_row_ordinal": 12, "rows": [
+            {"schema": "business", "table": "texts", "key": {"id": id}, "op": "INSERT", "base_row_version": 0,
+                "payload": {"b\"\\": text, "id": id}},
+            {"schema": "business", "table": "texts", "key": {"id": id.replace('1', "2")}, "op": "DELETE",
+                "base_row_version": 7},
+        ]})
+        .to_string()
+    };
+    let in_snapshot = |text: &str| {
+        let payload = format!("{{\"b\\\"\\\\\":\"{text}\",\"id\":\"{id}\"}}");
+        format!(
+            "{{\"schema\":\"business\",\"table\":\"texts\",\"key\":{{\"id\":\"{id}\"}},\"row_version\":1,\"payload\":{payload}}}"
+        )
+        .len() as i64
+    };
+    let check = |text: &str, max_row_bytes: i64| {
+        check_chunk(&app, ChunkLimits { max_rows: 5, max_row_bytes }, body(text).as_bytes())
+    };
+    let bytes = in_snapshot("four");
+    assert!(check("four", bytes).is_ok());
+    let refused = check("four!", bytes).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        format!(
+            "Row 12, table \"texts\": the row has {} bytes, and devices can read rows of at most {bytes}.",
+            bytes + 1
+        )
+    );
 }

@@ -63,7 +63,7 @@ pub(super) fn check(
         // Whether a column may be NULL is for PostgreSQL to say, with its defaults and triggers.
         (_, Value::Null) => Ok(()),
         (WireProfile::Strings, Value::Text(text)) => check_text(ty, text, scratch),
-        (WireProfile::Strings, _) => Err(InvalidValue::JsonType { expected: "string or null" }),
+        (WireProfile::Strings, value) => check_unconverted(ty, value),
         (WireProfile::Numbers, Value::Number(text)) => match ty {
             ColumnType::Boolean if matches!(*text, "0" | "1") => Ok(()),
             ColumnType::Boolean => Err(InvalidValue::NotBoolean),
@@ -79,6 +79,23 @@ pub(super) fn check(
         (WireProfile::Numbers, _) if ty == ColumnType::Boolean => Err(InvalidValue::NotBoolean),
         (WireProfile::Numbers, Value::Text(text)) => check_text(ty, text, scratch),
         (WireProfile::Numbers, _) => Err(InvalidValue::JsonType { expected: "string or null" }),
+    }
+}
+
+/// Check what a client of profile `strings` sends as SQLite has it. It makes strings only of columns whose declared type
+/// contains INT, REAL, FLOA or DOUB; in one that is declared BOOLEAN, NUMERIC, DECIMAL, DATE or TIMESTAMP, SQLite holds a
+/// number, and that is what it sends. It hashes and sends it in the form of RFC 8785, so that is the only one taken: it is
+/// kept as it is, for the hash, and stored as its text.
+fn check_unconverted(ty: ColumnType, value: &Value<'_>) -> Result<(), InvalidValue> {
+    match (ty, value) {
+        (ColumnType::Boolean, Value::Bool(_)) | (ColumnType::Boolean, Value::Number("0" | "1")) => Ok(()),
+        (ColumnType::Boolean, _) => Err(InvalidValue::NotBoolean),
+        (ColumnType::Text, Value::Number(text)) => number::check_canonical_float(ColumnType::Double, text),
+        (ColumnType::Numeric { precision, scale }, Value::Number(text)) => {
+            number::check_canonical_float(ColumnType::Double, text)?;
+            number::check_numeric(text, precision, scale)
+        }
+        _ => Err(InvalidValue::JsonType { expected: "string or null" }),
     }
 }
 
@@ -144,13 +161,38 @@ mod tests {
     }
 
     #[test]
-    fn in_profile_strings_every_value_is_a_string_or_null() {
-        for ty in [ColumnType::BigInt, ColumnType::Boolean, ColumnType::Text, ColumnType::Bytea] {
+    fn in_profile_strings_values_are_strings_or_null() {
+        for ty in [ColumnType::BigInt, ColumnType::Double, ColumnType::Timestamptz, ColumnType::Bytea] {
             for value in [Value::Number("1"), Value::Bool(true), Value::Composite] {
                 let checked = check(WireProfile::Strings, ty, &value, &mut Vec::new());
                 assert_eq!(checked, Err(InvalidValue::JsonType { expected: "string or null" }));
             }
             assert_eq!(check(WireProfile::Strings, ty, &Value::Null, &mut Vec::new()), Ok(()));
+        }
+    }
+
+    #[test]
+    fn in_profile_strings_a_number_is_taken_where_clients_send_what_sqlite_holds() {
+        let strings = |ty, value: Value<'_>| check(WireProfile::Strings, ty, &value, &mut Vec::new());
+        let numeric = ColumnType::Numeric { precision: Some(6), scale: 2 };
+        for good in ["0", "12.5", "-3", "1e-7", "5e-324", "1e+21"] {
+            assert_eq!(strings(ColumnType::Text, Value::Number(good)), Ok(()), "{good}");
+            let any = ColumnType::Numeric { precision: None, scale: 0 };
+            assert_eq!(strings(any, Value::Number(good)), Ok(()), "{good}");
+        }
+        for bad in ["12.50", "1e2", "-0", "1E+21", "9007199254740993", "1e999"] {
+            let refused = Err(InvalidValue::NotCanonicalFloat);
+            assert_eq!(strings(ColumnType::Text, Value::Number(bad)), refused, "{bad}");
+            assert_eq!(strings(numeric, Value::Number(bad)), refused, "{bad}");
+        }
+        assert_eq!(strings(numeric, Value::Number("12345")), Err(InvalidValue::NumericRange { digits: 4 }));
+        assert!(strings(numeric, Value::Bool(true)).is_err());
+        assert!(strings(ColumnType::Text, Value::Bool(true)).is_err());
+        for good in [Value::Number("0"), Value::Number("1"), Value::Bool(false), Value::Text("1".into())] {
+            assert_eq!(strings(ColumnType::Boolean, good), Ok(()));
+        }
+        for bad in [Value::Number("2"), Value::Number("1.0"), Value::Composite] {
+            assert_eq!(strings(ColumnType::Boolean, bad), Err(InvalidValue::NotBoolean));
         }
     }
 

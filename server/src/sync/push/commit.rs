@@ -1,5 +1,6 @@
 //! `POST sync/push-sessions/{push_id}/commit`: a staged push becomes a bundle, all of it or nothing.
 
+use futures_util::TryStreamExt as _;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -10,13 +11,14 @@ use crate::{
     sync::{
         CommitEvent, Engine, SyncCaller,
         apply::{self, UnknownName, WriteRow},
+        bundle::replay,
         conflict::{ConflictAt, Meeting, PushConflict},
         payload::json::JsonRow,
         queue::ScopeBusy,
         refusal::{Refusal, WriteFailure},
         rejected_write::RefusedRows,
     },
-    tables::spec::WireProfile,
+    tables::{catalog::AppCatalog, spec::WireProfile},
 };
 
 /// How often a commit is tried before its client is told to come back.
@@ -35,6 +37,8 @@ pub enum CommitError {
     HashMismatch,
     #[error("the app's tables have changed since the rows were uploaded")]
     TablesChanged,
+    #[error("the same row is in the push twice")]
+    DuplicateRow,
     #[error("the push changes nothing")]
     NoEffect,
     #[error("a row has another version on the server")]
@@ -55,7 +59,7 @@ struct Opened {
     planned_row_count: Option<i64>,
     staged_row_count: Option<i64>,
     request_hash: Option<String>,
-    /// A chunk's rows each, as a JSON array.
+    /// A chunk's rows each, as a JSON array; None of a large push.
     rows: Option<Vec<String>>,
     conflict_ordinals: Option<Vec<i64>>,
     conflict_versions: Option<Vec<i64>>,
@@ -109,14 +113,14 @@ impl Engine {
         let share = self.shares.enter(caller.app.app).await;
         let mut attempt = match self.commit_grouped(caller, push_id).await {
             Ok(Some(committed)) => Ok(committed),
-            Ok(None) => self.try_commit(caller, push_id).await,
+            Ok(None) => self.try_with_room(caller, push_id).await,
             Err(error) => Err(error.into()),
         };
         for _ in 1..ATTEMPTS {
             if !matches!(attempt, Err(Failed::TryAgain)) {
                 break;
             }
-            attempt = self.try_commit(caller, push_id).await;
+            attempt = self.try_with_room(caller, push_id).await;
         }
         drop((share, turn));
         match attempt {
@@ -147,11 +151,26 @@ impl Engine {
         }
     }
 
+    /// As [`Engine::try_commit`], when there is room for the rows: before a connection is taken.
+    async fn try_with_room(&self, caller: &SyncCaller, push_id: Uuid) -> Result<CommittedPush, Failed> {
+        const SQL: &str = "select staged_bytes from {schema}._sync_push where scope_id = $1 and push_id = $2";
+        let schema = &caller.app.schema;
+        let query = sqlx::query_as(in_schema(schema, SQL)).bind(&caller.scope).bind(push_id);
+        let staged: Option<(i64,)> = self.apps.optional(schema, query).await?;
+        let bytes = staged.map_or(0, |(bytes,)| usize::try_from(bytes).unwrap_or(0));
+        let _place = self.commit_room.enter(caller.app.app, bytes).await;
+        self.try_commit(caller, push_id).await
+    }
+
     async fn try_commit(&self, caller: &SyncCaller, push_id: Uuid) -> Result<CommittedPush, Failed> {
         let app = &*caller.app;
         let mut tx = self.apps.begin(&app.schema).await?;
-        let opened = self.open(&mut tx, caller, push_id).await?;
-        let chunks = opened.rows.as_deref().unwrap_or_default();
+        let mut opened = self.open(&mut tx, caller, push_id).await?;
+        let chunks = match opened.rows.take() {
+            Some(rows) => rows,
+            None => staged_rows(&mut tx, caller, push_id).await?,
+        };
+        let chunks = chunks.as_slice();
         let refuse = |mut error: CommitError| {
             let refusal = match &mut error {
                 CommitError::Constraint(refusal) => Some(refusal),
@@ -175,6 +194,7 @@ impl Engine {
             return Err(refuse(CommitError::HashMismatch));
         }
         let rows = parse_staged(chunks);
+        let digest = may_be_reordered(app, &rows).then(|| replay::digest(chunks));
         let conflicts = opened.conflicts();
         let source_bundle_id = opened.source_bundle_id.expect("BUG: a push without a number");
         if !conflicts.is_empty() {
@@ -190,6 +210,9 @@ impl Engine {
         let sealed = sealed.map_err(|error| judge(WriteFailure::judge(app, None, error)))?;
         if sealed.row_count == 0 {
             return Err(refuse(CommitError::NoEffect));
+        }
+        if let Some(digest) = digest {
+            replay::note_digest(&mut tx, caller, sealed.bundle_seq, &digest).await?;
         }
         tx.commit().await.map_err(|error| judge(WriteFailure::judge(app, None, error)))?;
         Ok(CommittedPush {
@@ -224,6 +247,7 @@ impl Engine {
         let error = match opened.outcome.as_str() {
             "ok" => return Ok(opened),
             "source_sequence_changed" => CommitError::SourceSequenceChanged,
+            "duplicate_row" => CommitError::DuplicateRow,
             "incomplete" => CommitError::Incomplete {
                 planned: opened.planned_row_count.unwrap_or_default(),
                 staged: opened.staged_row_count.unwrap_or_default(),
@@ -264,6 +288,20 @@ impl Opened {
     }
 }
 
+/// The rows of a large push, each chunk an array: one after the other, so that none is held twice.
+async fn staged_rows(tx: &mut AppTx, caller: &SyncCaller, push_id: Uuid) -> Result<Vec<String>, sqlx::Error> {
+    const SQL: &str = "select '[' || c.rows || ']'
+        from {schema}._sync_push_chunk c
+        where c.scope_id = $1 and c.push_id = $2
+        order by c.start_row_ordinal";
+    sqlx::query_scalar(in_schema(&caller.app.schema, SQL))
+        .bind(&caller.scope)
+        .bind(push_id)
+        .fetch(&mut **tx)
+        .try_collect()
+        .await
+}
+
 /// SHA-256 over the array of all rows, in lowercase hex. `chunks` are arrays.
 fn request_hash(chunks: &[String]) -> String {
     let mut hash = Sha256::new();
@@ -276,6 +314,14 @@ fn request_hash(chunks: &[String]) -> String {
     }
     hash.update(b"]");
     crate::sync::lowercase_hex(&hash.finalize())
+}
+
+/// Whether the bundle may have the rows in another order than they were uploaded in.
+fn may_be_reordered(app: &AppCatalog, rows: &[JsonRow<'_>]) -> bool {
+    let first = rows.first();
+    app.profile == WireProfile::Strings
+        && rows.iter().any(|row| row.op != "INSERT" || Some(&row.table) != first.map(|first| &first.table))
+        && rows.len() > 1
 }
 
 fn parse_staged(chunks: &[String]) -> Vec<JsonRow<'_>> {

@@ -16,10 +16,13 @@ use crate::{
     tables::spec::WireProfile,
 };
 
+/// The greatest number of a bundle. A source may begin with any, and every client must be able to read it.
+pub const MAX_SOURCE_BUNDLE_ID: i64 = (1 << 53) - 1;
+
 /// What a device announces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewPush {
-    /// One more than the device's last committed one.
+    /// One more than the device's last committed one; of a source that the scope does not know, any.
     pub source_bundle_id: i64,
     pub planned_row_count: i64,
     /// 64 lowercase hex digits; may be absent in profile `numbers`.
@@ -40,7 +43,7 @@ pub enum CreatedPush {
 /// Why a push cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
-    #[error("source_bundle_id must be a whole number from 1")]
+    #[error("source_bundle_id must be a whole number from 1 to {MAX_SOURCE_BUNDLE_ID}")]
     SourceBundleId,
     #[error("planned_row_count must be a whole number from 1")]
     PlannedRowCount,
@@ -52,6 +55,9 @@ pub enum CreateError {
     HistoryPruned,
     #[error("the source's next bundle is {expected}")]
     OutOfOrder { expected: i64 },
+    /// It is older than it believes: restored from a backup, or there are two of it.
+    #[error("the source has committed other rows as bundle {source_bundle_id}")]
+    Taken { source_bundle_id: i64 },
     #[error(transparent)]
     Refused(#[from] PushRefused),
     #[error("the push could not be created")]
@@ -128,7 +134,11 @@ impl Engine {
         let answer = self.groups.creates.ask(&self.tasks, caller.together(), one.clone(), create).await;
         drop(share);
         let answer = answer.expect("BUG: creating a push panicked")?;
-        answer.into_created(caller, &one.new, push_id)
+        let mut created = answer.into_created(caller, &one.new, push_id)?;
+        if let CreatedPush::AlreadyCommitted(committed) = &mut created {
+            self.prepare_replay(caller, committed).await?;
+        }
+        Ok(created)
     }
 
     /// What became of each announcement.
@@ -187,7 +197,7 @@ impl Engine {
 
 impl NewPush {
     fn check(&self, profile: WireProfile, max_rows: i64) -> Result<(), CreateError> {
-        if self.source_bundle_id < 1 {
+        if !(1..=MAX_SOURCE_BUNDLE_ID).contains(&self.source_bundle_id) {
             return Err(CreateError::SourceBundleId);
         }
         if self.planned_row_count < 1 {
@@ -237,6 +247,7 @@ impl Answer {
                 bundle_hash: self.bundle_hash.expect("BUG: a commit without a hash"),
                 request_hash: self.request_hash,
             })),
+            "taken" => Err(CreateError::Taken { source_bundle_id: new.source_bundle_id }),
             "history_pruned" => Err(CreateError::HistoryPruned),
             "out_of_order" => Err(CreateError::OutOfOrder { expected: self.expected_source_bundle_id }),
             other => {

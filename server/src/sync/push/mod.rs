@@ -18,7 +18,7 @@ use crate::ids::{BundleSeq, SourceId};
 pub(in crate::sync) use self::expire::AppsWithPushes;
 pub use self::{
     commit::CommitError,
-    create::{CreateError, CreatedPush, NewPush},
+    create::{CreateError, CreatedPush, MAX_SOURCE_BUNDLE_ID, NewPush},
     delete::DeleteError,
     stage::{StageError, StagedPush},
 };

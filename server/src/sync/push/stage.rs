@@ -10,7 +10,7 @@ use crate::{
     ops::database::in_schema,
     sync::{
         Engine, SyncCaller,
-        payload::{self, CheckedChunk, InvalidChunk},
+        payload::{self, CheckedChunk, ChunkLimits, InvalidChunk},
         together::{Together, or_alone},
     },
 };
@@ -107,12 +107,15 @@ impl Engine {
     }
 
     async fn check_chunk(&self, caller: &SyncCaller, body: &Bytes) -> Result<CheckedChunk, InvalidChunk> {
-        let max_rows = self.limits.max_rows_per_push_chunk;
+        let limits = ChunkLimits {
+            max_rows: self.limits.max_rows_per_push_chunk,
+            max_row_bytes: self.limits.max_bytes_per_snapshot_row,
+        };
         if body.len() < CHECKED_ASIDE_FROM_BYTES {
-            return payload::check_chunk(&caller.app, max_rows, body);
+            return payload::check_chunk(&caller.app, limits, body);
         }
         let (app, body) = (Arc::clone(&caller.app), body.clone());
-        tokio::task::spawn_blocking(move || payload::check_chunk(&app, max_rows, &body))
+        tokio::task::spawn_blocking(move || payload::check_chunk(&app, limits, &body))
             .await
             .expect("BUG: the checks of a chunk panicked")
     }

@@ -205,7 +205,7 @@ impl Engine {
         scope: &ScopeId,
         rows: &[ServerRow],
     ) -> Result<PreviewedWrite, ServerWriteError> {
-        check(app, rows, self.limits.max_rows_per_bundle)?;
+        check(app, rows, self.max_rows_of_write())?;
         let turn = tokio::time::timeout(WAITS, self.queues.turn(app.app, scope));
         let Ok(Ok(_turn)) = turn.await.map_err(|_| ScopeBusy) else { return Err(ServerWriteError::Busy) };
         match self.try_preview(app, scope, rows).await {

@@ -159,7 +159,7 @@ async fn odd_headers_are_refused_in_words() {
     checker.send(Method::GET, "sync/capabilities", two, "two credentials", Vec::new()).await;
 
     for source in
-        ["", " ", "a b", "\u{e9}", "server:sql", "server:dashboard", &"x".repeat(256), "\u{7f}", "a\tb"]
+        ["", " ", "a b", "\u{e9}", "server:sql", "server:dashboard", &"x".repeat(257), "\u{7f}", "a\tb"]
     {
         let mut headers: HeaderMap = checker.headers(Caller::Device);
         match HeaderValue::from_bytes(source.as_bytes()) {

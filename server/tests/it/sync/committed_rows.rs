@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use syncline::tables::spec::WireProfile;
 
-use crate::support::sync_app::{SyncApp, insert, request_hash, without};
+use crate::support::sync_app::{
+    SyncApp, column, delete, hex_hash, insert, request_hash, table, text, update, without,
+};
 
 fn users(count: usize) -> Vec<Value> {
     (0..count).map(|i| insert("users", &format!("u{i}"), json!({"name": format!("a,\nb {i}")}))).collect()
@@ -128,4 +130,180 @@ async fn what_is_not_there_or_no_longer_is_named() {
     .unwrap();
     get("1/rows").await.refused(409, "history_pruned");
     get("2/rows").await.ok();
+}
+
+#[tokio::test]
+async fn a_device_that_asks_again_rebuilds_where_rows_are_spelled_otherwise() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    // `"1"` becomes `true`, and `"12.5"` gets the column's scale.
+    let rows = [insert("numeric_values", "n", json!({"amount": "12.5", "enabled": "1"}))];
+    let path = "sync/committed-bundles/1/rows";
+    let committed = device.push(1, &rows).await.ok();
+    // In the ordinary course of things it takes over what it reads.
+    assert_eq!(device.get(path).await.ok()["rows"][0]["payload"]["enabled"], true);
+    // The answer was lost, so it asks again, and then compares.
+    let again = device.create(1, &rows).await.ok();
+    assert_eq!(without(&again, &["status"]), committed);
+    device.get(path).await.refused(409, "history_pruned");
+    // It rebuilds and goes on. Nobody else compares, and a pull is as ever.
+    device.post("sync/snapshot-sessions", &json!({})).await.ok();
+    device.push(2, &[insert("users", "u", json!({"name": "x"}))]).await.ok();
+    assert_eq!(device.with_source("dev-2").get(path).await.ok()["bundle_hash"], committed["bundle_hash"]);
+    assert_eq!(device.get("sync/pull?after_bundle_seq=0").await.ok()["bundles"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_device_that_cannot_rebuild_is_given_the_rows_as_it_sent_them() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    let complete = |id: &str, amount: Value, enabled: Value| {
+        insert(
+            "numeric_values",
+            id,
+            json!({"amount": amount, "count": "1", "enabled": enabled, "large_count": null, "ratio": "0.5",
+                "score": "1e+21", "small_count": null}),
+        )
+    };
+    let pushes = [
+        vec![complete("a", json!("12.5000000000"), json!("1"))],
+        vec![complete("b", json!("12.5"), json!("0")), complete("c", json!("100"), json!("1"))],
+        vec![complete("d", json!(0.25), json!(1)), complete("e", json!(-100), json!(0))],
+        // In another order than they are written in.
+        vec![
+            insert("users", "u", json!({"name": "x", "email": null})),
+            insert("notes", "n", json!({"user_id": "u", "title": "t", "stars": "3", "pinned": "1"})),
+            insert("users", "v", json!({"name": "y", "email": null})),
+        ],
+    ];
+    for (seq, rows) in (1..).zip(&pushes) {
+        let committed = device.push(seq, rows).await.ok();
+        let path = format!("sync/committed-bundles/{seq}/rows");
+        let stored = device.get(&path).await.ok();
+        device.create(seq, rows).await.ok();
+        device.get(&path).await.refused(409, "history_pruned");
+        // There are newer changes on it that it must send first.
+        let again = device.create(seq, rows).await.ok();
+        let page = device.get(&path).await.ok();
+        assert_eq!(again["bundle_hash"], page["bundle_hash"]);
+        assert_ne!(again["bundle_hash"], committed["bundle_hash"]);
+        assert_eq!(without(&again, &["status", "bundle_hash"]), without(&committed, &["bundle_hash"]));
+        let payloads = |rows: &[Value]| {
+            let mut payloads: Vec<String> = rows.iter().map(|row| row["payload"].to_string()).collect();
+            payloads.sort();
+            payloads
+        };
+        let replayed = page["rows"].as_array().unwrap();
+        assert_eq!(payloads(replayed), payloads(rows));
+        assert_eq!(bundle_hash(replayed), page["bundle_hash"]);
+        // And so on, page by page or for ever; for others it is as it was.
+        assert_eq!(device.create(seq, rows).await.ok(), again);
+        assert_eq!(device.get(&format!("{path}?max_rows=1")).await.ok()["rows"][0], page["rows"][0]);
+        assert_eq!(device.with_source("dev-2").get(&path).await.ok(), stored);
+    }
+}
+
+/// The hash of a bundle in profile `strings`, by PROTOCOL.md section 3.
+fn bundle_hash(rows: &[Value]) -> String {
+    let logical: Vec<Value> = rows
+        .iter()
+        .enumerate()
+        .map(|(ordinal, row)| {
+            let mut row = row.clone();
+            row["row_ordinal"] = json!(ordinal.to_string());
+            row["row_version"] = json!(row["row_version"].to_string());
+            row
+        })
+        .collect();
+    hex_hash(serde_json_canonicalizer::to_string(&logical).unwrap().as_bytes())
+}
+
+#[tokio::test]
+async fn rows_that_are_as_they_were_sent_are_read_after_a_lost_answer_too() {
+    let id = |n: u32| format!("0192f0c1-5f7e-7cc3-98c4-{n:012}");
+    let tables = json!([
+        table("texts", vec![text("t"), column("n", json!("bigint")), column("r", json!("double"))]),
+        {
+            "name": "things", "table_no": 0, "key": {"column": "id", "kind": "uuid"},
+            "columns": [{"name": "id", "type": "uuid", "nullable": false}, column("b", json!("bytea"))],
+            "uniques": [], "indexes": [], "foreign_keys": [], "checks": []
+        },
+    ]);
+    let app = SyncApp::start_with(WireProfile::Strings, tables, |_| {}).await;
+    let device = app.connected("ada", "dev-1").await;
+    let texts = ["", "1\u{1f}", "\"\\/", "<&>\u{2028}", "é🔑\u{7f}", "a,\nb"];
+    let row = |n: usize, t: &str| {
+        insert("texts", &format!("k{n} \"{t}"), json!({"t": t, "n": "9007199254740993", "r": "5e-324"}))
+    };
+    // More than a page of segments.
+    let mut rows: Vec<Value> = (0..3_000).map(|n| row(n, texts[n % texts.len()])).collect();
+    rows.push(insert("things", &id(1), json!({"b": "AP8Q"})));
+    rows.push(insert("things", &id(2), json!({"b": null})));
+    let changes = [
+        update("texts", "k0 \"", 1, json!({"id": "k0 \"", "t": "x", "n": null, "r": "0"})),
+        delete("things", &id(1), 1),
+        delete("texts", &format!("k1 \"{}", texts[1]), 1),
+    ];
+    device.push(1, &rows).await.ok();
+    device.push(2, &changes).await.ok();
+    for (seq, rows) in [(1, &rows[..]), (2, &changes)] {
+        assert_eq!(device.create(seq, rows).await.ok()["status"], "already_committed");
+        assert_eq!(device.bundle_rows(seq).await.as_array().unwrap().len(), rows.len());
+    }
+    let known = app.json_rows("select replay from {schema}._sync_bundle order by bundle_seq").await;
+    assert_eq!(known, json!([{"replay": "stored"}, {"replay": "stored"}]));
+}
+
+#[tokio::test]
+async fn rows_that_the_server_added_are_never_those_that_were_sent() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    let note =
+        |id: &str| insert("notes", id, json!({"user_id": "u", "title": "t", "stars": null, "pinned": null}));
+    let user = |id: &str| insert("users", id, json!({"name": "x", "email": id}));
+    device.push(1, &[user("u"), user("v"), note("n")]).await.ok();
+    // A cascade; and a column that was not sent.
+    let pushes = [vec![delete("users", "u", 1)], vec![insert("users", "w", json!({"name": "x"}))]];
+    for (seq, rows) in (2..).zip(&pushes) {
+        device.push(seq, rows).await.ok();
+        let path = format!("sync/committed-bundles/{seq}/rows");
+        device.get(&path).await.ok();
+        for _ in 0..3 {
+            device.create(seq, rows).await.ok();
+            device.get(&path).await.refused(409, "history_pruned");
+        }
+    }
+    // Updates are done before inserts, which makes no difference.
+    let rows = [user("a"), update("users", "v", 1, json!({"id": "v", "name": "y", "email": "v"}))];
+    device.push(4, &rows).await.ok();
+    device.create(4, &rows).await.ok();
+    assert_eq!(device.bundle_rows(4).await[0]["op"], "UPDATE");
+}
+
+#[tokio::test]
+async fn a_page_ends_early_where_rows_are_large() {
+    let app = SyncApp::start_with(WireProfile::Strings, crate::support::sync_app::tables(), |config| {
+        config.limits.max_bytes_per_pull = 10_000;
+    })
+    .await;
+    let device = app.connected("ada", "dev-1").await;
+    // One alone is more than a page.
+    let name = |n: usize| "x".repeat(if n == 7 { 30_000 } else { 1_500 });
+    let rows: Vec<Value> =
+        (0..40).map(|n| insert("users", &format!("u{n}"), json!({"name": name(n)}))).collect();
+    device.push(1, &rows).await.ok();
+    let (mut keys, mut cursor, mut sizes) = (Vec::new(), String::new(), Vec::new());
+    loop {
+        let page = device.get(&format!("sync/committed-bundles/1/rows?max_rows=1000{cursor}")).await.ok();
+        let rows = page["rows"].as_array().unwrap();
+        sizes.push(rows.len());
+        keys.extend(rows.iter().map(|row| row["key"]["id"].as_str().unwrap().to_owned()));
+        assert_eq!(page["next_row_ordinal"], keys.len() - 1);
+        if page["has_more"] == false {
+            break;
+        }
+        cursor = format!("&after_row_ordinal={}", page["next_row_ordinal"]);
+    }
+    assert_eq!(keys, (0..40).map(|n| format!("u{n}")).collect::<Vec<_>>());
+    assert!(sizes.contains(&1) && sizes.iter().all(|size| (1..=6).contains(size)), "{sizes:?}");
 }

@@ -282,3 +282,24 @@ async fn an_answer_is_compressed_for_those_who_ask_and_only_if_it_pays() {
     let short = get("sync/pull?after_bundle_seq=30", "gzip").await.unwrap();
     assert_eq!(encoding(&short), None);
 }
+
+#[tokio::test]
+async fn a_device_rebuilds_where_a_bundle_is_larger_than_clients_read() {
+    let app = SyncApp::start_with(WireProfile::Strings, tables(), |config| {
+        config.limits.max_bytes_per_pulled_bundle = 20_000;
+    })
+    .await;
+    let device = with_bundles(&app, 1).await;
+    let rows: Vec<Value> =
+        (0..200).map(|n| insert("users", &format!("big-{n}"), json!({"name": "x".repeat(100)}))).collect();
+    device.push(2, &rows).await.ok();
+    device.push(3, &[insert("users", "after", json!({"name": "A"}))]).await.ok();
+    // What comes before it is sent.
+    let page = pull(&device, "after_bundle_seq=0&max_bundles=1").await.ok();
+    assert_eq!((seqs(&page), &page["has_more"]), (vec![1], &json!(true)));
+    let message = pull(&device, "after_bundle_seq=1").await.refused(409, "history_pruned");
+    assert!(message.contains("Bundle 2") && message.contains("snapshot"), "{message}");
+    let session = device.post("sync/snapshot-sessions", &json!({})).await.ok();
+    assert_eq!((&session["snapshot_bundle_seq"], &session["row_count"]), (&json!(3), &json!(202)));
+    assert_eq!(seqs(&pull(&device, "after_bundle_seq=2").await.ok()), [3]);
+}

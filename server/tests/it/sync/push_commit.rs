@@ -222,3 +222,61 @@ async fn a_table_may_have_hundreds_of_columns() {
     device.push(2, &[update("wide", "w7", 1, json!({"c150": null}))]).await.ok();
     assert_eq!(device.bundle_rows(2).await[0]["payload"]["c150"], Value::Null);
 }
+
+#[tokio::test]
+async fn a_row_that_grows_beyond_what_devices_can_read_is_not_committed() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    app.sql(
+        "create function {schema}.grow() returns trigger language plpgsql as $$
+         begin new.name := repeat(new.name, 4200000); return new; end $$;
+         create trigger grow before insert or update on {schema}.users
+         for each row when (new.name = 'g') execute function {schema}.grow()",
+    )
+    .await
+    .unwrap();
+    // One row goes the short way first; two the long way.
+    for rows in [
+        vec![insert("users", "u", json!({"name": "g"}))],
+        vec![insert("users", "v", json!({"name": "x"})), insert("users", "w", json!({"name": "g"}))],
+    ] {
+        let message = device.push(1, &rows).await.refused(400, "push_commit_invalid");
+        assert!(message.contains("table \"users\"") && message.contains("at most 4194304"), "{message}");
+    }
+    // Whoever writes with SQL hears of it too, and before anything is in the way of a snapshot.
+    let insert_sql =
+        "insert into {schema}.users (_sync_scope_id, id, name) values ('ada', 's', repeat('y', 4200000))";
+    let error = app.sql(insert_sql).await.unwrap_err().to_string();
+    assert!(error.contains("devices can read rows of at most 4194304"), "{error}");
+    let many = "insert into {schema}.users (_sync_scope_id, id, name)
+        select 'ada', 'm' || n, repeat('y', 1000) from generate_series(1, 10000) n";
+    app.sql(many).await.unwrap();
+    device.post("sync/snapshot-sessions", &json!({})).await.ok();
+}
+
+#[tokio::test]
+async fn a_push_of_more_rows_than_are_looked_through_at_once_is_committed_or_refused_as_a_whole() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    let count = 60_000;
+    let mut rows: Vec<Value> = (0..count)
+        .map(|n| insert("comments", &format!("c{n}"), json!({"note_id": null, "body": "x".repeat(200)})))
+        .collect();
+    let upload = async |rows: &[Value]| {
+        let push_id = device.create(1, rows).await.ok()["push_id"].as_str().unwrap().to_owned();
+        for (n, chunk) in rows.chunks(5_000).enumerate() {
+            device.stage(&push_id, n * 5_000, chunk).await.ok();
+        }
+        push_id
+    };
+    // The same row twice, so far apart that no chunk sees it.
+    let last = std::mem::replace(&mut rows[count - 1], insert("comments", "c1", json!({"body": "again"})));
+    let push_id = upload(&rows).await;
+    let message = device.commit(&push_id).await.refused(400, "push_commit_invalid");
+    assert!(message.contains("twice"), "{message}");
+    rows[count - 1] = last;
+    let push_id = upload(&rows).await;
+    assert_eq!(device.commit(&push_id).await.ok()["row_count"], count);
+    let session = device.post("sync/snapshot-sessions", &json!({})).await.ok();
+    assert_eq!(session["row_count"], count);
+}

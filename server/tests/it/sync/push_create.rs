@@ -12,7 +12,11 @@ fn user(id: &str) -> [Value; 1] {
 
 /// A device that was told to fill its scope, and the id it was given.
 async fn leased(app: &SyncApp, source: &str) -> (SyncClient, String) {
-    let device = app.device("ada", source).await;
+    leased_as(app, "ada", source).await
+}
+
+async fn leased_as(app: &SyncApp, user: &str, source: &str) -> (SyncClient, String) {
+    let device = app.device(user, source).await;
     let answer = device.connect(true).await.ok();
     (device, answer["initialization_id"].as_str().unwrap().to_owned())
 }
@@ -74,25 +78,115 @@ async fn a_push_whose_answer_was_lost_is_found_committed() {
         let committed = device.commit(&push_id).await.ok();
         // The device heard nothing and commits again.
         device.commit(&push_id).await.refused(404, "push_session_not_found");
-        let mut again = device.create(1, &user("u")).await.ok();
+        let again = device.create(1, &user("u")).await.ok();
         assert_eq!(again["status"], "already_committed");
-        assert_eq!(without(&again, &["status"]), committed);
-        // Whatever it announces now: what was committed counts.
-        again = device.create(1, &user("something else")).await.ok();
         assert_eq!(without(&again, &["status"]), committed);
         assert_eq!(app.rows("select 1 from {schema}._sync_bundle").await.len(), 1);
     }
 }
 
 #[tokio::test]
+async fn a_number_that_was_committed_with_other_rows_is_out_of_order() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    device.push(1, &user("u")).await.ok();
+    device.push(2, &user("v")).await.ok();
+    // Restored from a backup: it has counted to 2 before, and knows nothing of it.
+    for taken in [1, 2] {
+        let message = device.create(taken, &user("other")).await.refused(409, "source_sequence_out_of_order");
+        assert!(message.contains("other rows") && message.contains(&taken.to_string()), "{message}");
+    }
+    // Even if it believes that its scope is to be filled: a gate would keep it from hearing what is wrong.
+    let id = "0192f0c1-5f7e-7cc3-98c4-dc0c0c07398f";
+    let mut body = device.announcement(1, &user("other"));
+    body["initialization_id"] = json!(id);
+    device.post("sync/push-sessions", &body).await.refused(409, "source_sequence_out_of_order");
+    // It goes on as a new source, for just this reason, and keeps its rows.
+    device.rotate("dev-1b").await.ok();
+    device.with_source("dev-1b").push(1, &user("other")).await.ok();
+    device.create(2, &user("other")).await.refused(409, "source_retired");
+    assert_eq!(app.rows("select 1 from {schema}._sync_bundle").await.len(), 3);
+
+    // Where nobody announces hashes, what was committed counts.
+    let app = SyncApp::numbers().await;
+    let device = app.connected("ada", "dev-1").await;
+    device.push(1, &user("u")).await.ok();
+    assert_eq!(device.create(1, &user("other")).await.ok()["status"], "already_committed");
+}
+
+#[tokio::test]
+async fn a_source_that_the_scope_does_not_know_begins_with_any_number() {
+    let app = SyncApp::strings().await;
+    // Somebody else was signed in on the device before.
+    let device = app.connected("ada", "dev-1").await;
+    device.push(1, &user("u")).await.ok();
+    let device = app.connected("eve", "dev-1").await;
+    let first = device.staged(7, &user("u")).await;
+    let committed = device.commit(&first).await.ok();
+    assert_eq!((&committed["source_bundle_id"], &committed["bundle_seq"]), (&json!(7), &json!(1)));
+    // From there on it is as any other.
+    let again = device.create(7, &user("u")).await.ok();
+    assert_eq!(again["status"], "already_committed");
+    assert_eq!(without(&again, &["status"]), committed);
+    device.create(6, &user("v")).await.refused(409, "history_pruned");
+    device.create(9, &user("v")).await.refused(409, "source_sequence_out_of_order");
+    device.push(8, &user("v")).await.ok();
+    // And so is one whose scope is to be filled.
+    let (device, id) = leased_as(&app, "bob", "dev-1").await;
+    let mut body = device.announcement(12, &user("u"));
+    body["initialization_id"] = json!(id);
+    let created = device.post("sync/push-sessions", &body).await.ok();
+    let push_id = created["push_id"].as_str().unwrap();
+    device.stage(push_id, 0, &user("u")).await.ok();
+    device.commit(push_id).await.ok();
+    device.push(13, &user("v")).await.ok();
+}
+
+#[tokio::test]
+async fn a_source_begins_once() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    let staged = device.staged(5, &user("u")).await;
+    // A copy of the device, which has counted further.
+    let message = device.create(7, &user("v")).await.refused(409, "source_sequence_out_of_order");
+    assert!(message.contains('5'), "{message}");
+    device.create(4, &user("v")).await.refused(409, "history_pruned");
+    device.commit(&staged).await.ok();
+
+    // Announcements at once: one number is begun with, the others are not.
+    let device = app.connected("eve", "dev-1").await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 2..10 {
+        let device = device.clone();
+        tasks.spawn(async move {
+            let created = device.create(n, &user("u")).await;
+            created.body["push_id"].as_str().map(str::to_owned)
+        });
+    }
+    let begun: Vec<String> = tasks.join_all().await.into_iter().flatten().collect();
+    assert_eq!(begun.len(), 1);
+    // Nothing is known before a gate lets it pass, and no number is too great to be followed.
+    let stranger = app.device("bob", "dev-1").await;
+    stranger.create(5, &user("u")).await.refused(409, "scope_uninitialized");
+    let sources = app.json_rows("select 1 from {schema}._sync_source where scope_id = 'bob'").await;
+    assert_eq!(sources, json!([]));
+    for too_great in [(1i64 << 53), i64::MAX] {
+        device.with_source("dev-2").create(too_great, &user("u")).await.refused(400, "push_session_invalid");
+    }
+    let last = (1i64 << 53) - 1;
+    device.with_source("dev-2").push(last, &user("u")).await.ok();
+    device.with_source("dev-2").create(last + 1, &user("v")).await.refused(400, "push_session_invalid");
+}
+
+#[tokio::test]
 async fn numbers_out_of_order_are_refused() {
     let app = SyncApp::strings().await;
     let device = app.connected("ada", "dev-1").await;
-    let message = device.create(2, &user("u")).await.refused(409, "source_sequence_out_of_order");
-    assert!(message.contains('1'), "{message}");
     device.push(1, &user("u")).await.ok();
+    let message = device.create(3, &user("v")).await.refused(409, "source_sequence_out_of_order");
+    assert!(message.contains('2'), "{message}");
     device.create(3, &user("v")).await.refused(409, "source_sequence_out_of_order");
-    device.create(i64::MAX, &user("v")).await.refused(409, "source_sequence_out_of_order");
+    device.create((1 << 53) - 1, &user("v")).await.refused(409, "source_sequence_out_of_order");
     // Every source counts for itself.
     device.with_source("dev-2").push(1, &user("v")).await.ok();
 }
@@ -262,11 +356,11 @@ async fn a_request_without_a_good_token_or_source_is_refused() {
     stranger.connect(false).await.refused(401, "authentication_failed");
     stranger.create(1, &user("u")).await.refused(401, "authentication_failed");
     stranger.commit(&push_id).await.refused(401, "authentication_failed");
-    for source in ["", "a b", "server:dashboard", &"x".repeat(256)] {
+    for source in ["", "a b", "server:dashboard", &"x".repeat(257)] {
         let bad = device.with_source(source);
         bad.connect(false).await.refused(400, "invalid_request");
         bad.create(1, &user("u")).await.refused(400, "invalid_request");
     }
-    let longest = "~".repeat(255);
+    let longest = "~".repeat(256);
     device.with_source(&longest).push(1, &user("u")).await.ok();
 }

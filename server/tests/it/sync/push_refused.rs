@@ -179,7 +179,7 @@ async fn a_refused_push_is_kept_once_however_often_it_is_tried() {
     assert_eq!(inbox(&app).await, json!([kept]));
 
     // Another failure is another entry: here of a chunk, with the row as it was sent.
-    let bad = insert("users", "u2", json!({"name": 7}));
+    let bad = insert("users", "u2", json!({"name": [7]}));
     let push_id =
         device.create(1, std::slice::from_ref(&bad)).await.ok()["push_id"].as_str().unwrap().to_owned();
     for _ in 0..2 {
@@ -203,7 +203,7 @@ async fn the_inbox_of_a_scope_is_bounded() {
     let rows = [insert("users", "u", json!({"name": "Ada"}))];
     let push_id = device.create(1, &rows).await.ok()["push_id"].as_str().unwrap().to_owned();
     for n in 0..205 {
-        let bad = [insert("users", &format!("u{n}"), json!({"name": n}))];
+        let bad = [insert("users", &format!("u{n}"), json!({"name": [n]}))];
         device.stage(&push_id, 0, &bad).await.refused(400, "push_chunk_invalid");
     }
     assert_eq!(inbox(&app).await.as_array().unwrap().len(), 200);

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use syncline::tables::spec::WireProfile;
 use time::Duration;
 
-use crate::support::sync_app::{Reply, SyncApp, SyncClient, delete, insert, row, tables, update};
+use crate::support::sync_app::{
+    Reply, SyncApp, SyncClient, column, delete, insert, row, table, tables, update,
+};
 
 fn users(ids: std::ops::Range<usize>) -> Vec<Value> {
     ids.map(|i| insert("users", &format!("u{i}"), json!({"name": "Ada"}))).collect()
@@ -49,7 +51,7 @@ async fn a_refused_chunk_leaves_nothing_behind() {
     let device = app.connected("ada", "dev-1").await;
     let rows = users(0..3);
     let push_id = device.create(1, &rows).await.ok()["push_id"].as_str().unwrap().to_owned();
-    let bad = [rows[0].clone(), insert("users", "u1", json!({"name": 7}))];
+    let bad = [rows[0].clone(), insert("users", "u1", json!({"name": true}))];
     device.stage(&push_id, 0, &bad).await.refused(400, "push_chunk_invalid");
     assert_eq!(staged_row_count(&app).await, 0);
     // More than announced.
@@ -196,7 +198,7 @@ async fn hostile_bodies_are_refused_in_words() {
 #[tokio::test]
 async fn bodies_may_be_compressed_and_are_bounded_when_they_are_not() {
     let app = SyncApp::start_with(WireProfile::Strings, tables(), |config| {
-        config.limits.max_request_bytes = 100_000;
+        config.limits.max_bytes_per_bundle = 100_000;
     })
     .await;
     let device = app.connected("ada", "dev-1").await;
@@ -211,10 +213,10 @@ async fn bodies_may_be_compressed_and_are_bounded_when_they_are_not() {
         .await
     };
     send(gzip(body.as_bytes())).await.ok();
-    // A few hundred bytes that would become a hundred thousand.
-    send(gzip(&vec![b' '; 200_000])).await.refused(413, "request_too_large");
+    // A few thousand bytes that would become a million.
+    send(gzip(&vec![b' '; 1_200_000])).await.refused(413, "request_too_large");
     send(b"no gzip at all".to_vec()).await.refused(400, "push_chunk_invalid");
-    upload(&device, &push_id, vec![b' '; 200_000]).await.refused(413, "request_too_large");
+    upload(&device, &push_id, vec![b' '; 1_200_000]).await.refused(413, "request_too_large");
     device.commit(&push_id).await.ok();
 }
 
@@ -321,4 +323,105 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
         .unwrap();
     gzip.stdin.take().unwrap().write_all(bytes).unwrap();
     gzip.wait_with_output().unwrap().stdout
+}
+
+#[tokio::test]
+async fn a_chunk_may_be_as_large_as_a_push() {
+    let app = SyncApp::start_with(WireProfile::Strings, tables(), |config| {
+        config.limits.max_request_bytes = 64 * 1024;
+        config.limits.max_push_bytes_at_once = 2 * 1024 * 1024;
+    })
+    .await;
+    // Clients put 1,000 rows into a chunk whatever their bytes. Several at once wait for each other, and for the commits.
+    let data = "A".repeat(40_000);
+    let id = |n: usize| format!("0192f0c1-5f7e-7cc3-98c4-{n:012}");
+    let mut tasks = tokio::task::JoinSet::new();
+    for user in 0..4 {
+        let device = app.connected(&format!("user-{user}"), "dev-1").await;
+        let rows: Vec<Value> = (0..60).map(|n| insert("things", &id(n), json!({"data": data}))).collect();
+        tasks.spawn(async move { device.push(1, &rows).await.ok()["row_count"].clone() });
+    }
+    assert_eq!(tasks.join_all().await, vec![json!(60); 4]);
+    // One that says not beforehand how long it is.
+    let device = app.connected("ada", "dev-1").await;
+    let rows: Vec<Value> = (0..60).map(|n| insert("things", &id(n), json!({"data": data}))).collect();
+    let push_id = device.create(1, &rows).await.ok()["push_id"].as_str().unwrap().to_owned();
+    let body = json!({"start_row_ordinal": 0, "rows": rows}).to_string().into_bytes();
+    let pieces: Vec<Result<Vec<u8>, std::io::Error>> =
+        body.chunks(100_000).map(|piece| Ok(piece.to_vec())).collect();
+    let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
+    upload(&device, &push_id, stream).await.ok();
+    device.commit(&push_id).await.ok();
+}
+
+#[tokio::test]
+async fn a_row_that_no_device_could_read_is_refused() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("ada", "dev-1").await;
+    let row = |length: usize| [insert("users", "u", json!({"name": "x".repeat(length), "email": null}))];
+    let large = row(4_194_304);
+    let push_id = device.create(1, &large).await.ok()["push_id"].as_str().unwrap().to_owned();
+    let message = device.stage(&push_id, 0, &large).await.refused(400, "push_chunk_invalid");
+    assert!(message.contains("table \"users\"") && message.contains("at most 4194304"), "{message}");
+    // The largest that a snapshot takes, exactly.
+    let around = json!({"schema": "business", "table": "users", "key": {"id": "u"}, "row_version": 1,
+        "payload": {"id": "u", "name": "", "email": null}})
+    .to_string();
+    device.push(1, &row(4_194_304 - around.len())).await.ok();
+    let session = device.post("sync/snapshot-sessions", &json!({})).await.ok();
+    assert_eq!(session["byte_count"], 4_194_304);
+}
+
+#[tokio::test]
+async fn numbers_that_a_client_did_not_make_strings_of_are_taken_as_they_are() {
+    let tables = json!([table(
+        "wild",
+        vec![
+            column("flag", json!("boolean")),
+            column("any", json!({"numeric": {"precision": null, "scale": 0}})),
+            column("price", json!({"numeric": {"precision": 10, "scale": 2}})),
+            column("at", json!("text")),
+        ],
+    )]);
+    let app = SyncApp::start_with(WireProfile::Strings, tables, |_| {}).await;
+    let device = app.connected("ada", "dev-1").await;
+    let wild = |id: &str, flag: Value, any: Value, price: Value, at: Value| {
+        insert("wild", id, json!({"flag": flag, "any": any, "price": price, "at": at}))
+    };
+    // The short way of a commit, and the long one.
+    let one = [wild("a", json!(1), json!(12), json!(12.5), json!(1_767_323_045))];
+    device.push(1, &one).await.ok();
+    let rows = [
+        wild("b", json!(true), json!(1e21), json!("12.50"), json!("2026-01-02")),
+        wild("c", json!(0), json!(5e-324), json!(-3), json!(0.1)),
+        update("wild", "a", 1, json!({"id": "a", "flag": false, "any": 0, "price": 0.5, "at": -1})),
+    ];
+    device.push(2, &rows).await.ok();
+    let payloads = |rows: Value| -> Vec<Value> {
+        rows.as_array().unwrap().iter().map(|row| row["payload"].clone()).collect()
+    };
+    assert_eq!(
+        payloads(device.bundle_rows(1).await),
+        [json!({"id": "a", "flag": true, "any": "12", "price": "12.50", "at": "1767323045"})]
+    );
+    let tiny = format!("0.{}5", "0".repeat(323));
+    assert_eq!(
+        payloads(device.bundle_rows(2).await),
+        [
+            json!({"id": "a", "flag": false, "any": "0", "price": "0.50", "at": "-1"}),
+            json!({"id": "b", "flag": true, "any": "1000000000000000000000", "price": "12.50", "at": "2026-01-02"}),
+            json!({"id": "c", "flag": false, "any": tiny, "price": "-3.00", "at": "0.1"}),
+        ]
+    );
+    // In another form than that of the hash they would not be what was hashed.
+    let push_id = device.create(3, &one).await.ok()["push_id"].as_str().unwrap().to_owned();
+    for (column, spelled) in [("any", "1e2"), ("price", "12.50"), ("at", "9007199254740993"), ("flag", "1.0")]
+    {
+        let body = format!(
+            "{{\"start_row_ordinal\":0,\"rows\":[{{\"schema\":\"business\",\"table\":\"wild\",\"key\":{{\"id\":\"d\"}},\
+             \"op\":\"INSERT\",\"base_row_version\":0,\"payload\":{{\"id\":\"d\",\"{column}\":{spelled}}}}}]}}"
+        );
+        let message = upload(&device, &push_id, body).await.refused(400, "push_chunk_invalid");
+        assert!(message.contains(&format!("column \"{column}\"")), "{message}");
+    }
 }

@@ -377,9 +377,10 @@ async fn limits_are_told_with_what_exceeds_them() {
         let users = json!([table("users", vec![text("name")])]);
         let app = SyncApp::start_with(WireProfile::Strings, users, |config| limit(&mut config.limits)).await;
         let device = app.connected("u", "d").await;
-        let rows: Vec<Value> =
-            (0..3).map(|n| insert("users", &n.to_string(), json!({"name": "x"}))).collect();
-        device.push(1, &rows).await.ok();
+        // A push of such a row would be refused.
+        let rows = "insert into {schema}.users (_sync_scope_id, id, name)
+            select 'u', n, 'x' from generate_series(0, 2) n";
+        app.sql(rows).await.unwrap();
         let reply = device.post("sync/snapshot-sessions", &json!({})).await;
         reply.refused(409, "snapshot_session_limit_exceeded");
         assert_eq!((&reply.body["dimension"], &reply.body["actual"]), (&json!(dimension), &json!(actual)));
