@@ -135,7 +135,7 @@ fn what_is_wrong_with_a_row_is_said_with_its_place() {
         with(&|row| row["payload"]["count"] = json!(1)),
         with(&|row| row["payload"]["count"] = json!("2147483648")),
         with(&|row| row["payload"]["score"] = json!([[]])),
-        with(&|row| row["payload"]["enabled"] = json!(true)),
+        with(&|row| row["payload"]["enabled"] = json!(2)),
     ];
     insta::assert_snapshot!(messages.join("\n"));
 }

@@ -89,6 +89,7 @@ impl World {
                 let seat = self.seat(*device);
                 if let Some(backup) = self.seats[seat].backup.clone() {
                     self.seats[seat].device = backup;
+                    self.seats[seat].device.was_restored = true;
                 }
             }
             Step::Reinstall { device } => {

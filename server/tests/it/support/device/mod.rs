@@ -110,6 +110,8 @@ pub(crate) struct Device {
     pub(crate) uploads_backwards: bool,
     /// Its user may be erased: the only reason for a number that the server does not expect.
     pub(crate) may_be_erased: bool,
+    /// It was put back to what it was before, so the server may know more of it than it does.
+    pub(crate) was_restored: bool,
     source: String,
     /// Source ids this installation has had, restores included: a new one is never an old one.
     sources_made: Arc<Mutex<u32>>,
@@ -146,6 +148,7 @@ impl Device {
             leaves_cascades_to_server: false,
             uploads_backwards: false,
             may_be_erased: false,
+            was_restored: false,
             source: name.to_owned(),
             sources_made: Arc::default(),
             next_source_bundle_id: 1,

@@ -254,8 +254,8 @@ impl Device {
                 self.thaw();
                 self.rotate("source_retired")
             }
-            // The server has forgotten the source, with everything else of the user.
-            (409, "source_sequence_out_of_order") if self.may_be_erased => {
+            // The server has forgotten the source, with everything else of the user; or it has had other rows by this number.
+            (409, "source_sequence_out_of_order") if self.may_be_erased || self.was_restored => {
                 self.thaw();
                 self.rotate("source_sequence_out_of_order")
             }
