@@ -6,11 +6,8 @@
 -- for ever if one is spelled otherwise. What is done about it is server/src/sync/bundle/replay.rs.
 alter table {schema}._sync_bundle
     -- What a device that asks a second time is given: null, because it has not; `stored`, the rows, which are literally
-    -- those that it sent; `rebuild`, nothing; `strings`, `short_strings` or `numbers`, the rows in that spelling, in
-    -- which they are.
+    -- those that it sent; `rebuild`, nothing.
     add column replay text,
-    -- The bundle hash of the rows in that spelling.
-    add column replay_hash text,
     -- Of the rows as they were sent, in whatever order; null where the request hash tells as much, or the order is the
     -- same.
     add column sent_digest bytea

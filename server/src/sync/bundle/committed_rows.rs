@@ -90,7 +90,6 @@ pub(in crate::sync) struct Found {
     request_hash: Option<String>,
     /// What `_sync_bundle` says: see [`replay`](super::replay).
     replay: Option<String>,
-    replay_hash: Option<String>,
     /// Of the segments that have wanted rows, in order.
     first_ordinals: Option<Vec<i32>>,
     bodies: Option<Vec<String>>,
@@ -99,7 +98,7 @@ pub(in crate::sync) struct Found {
 /// One row, unless the scope is unknown. `$3` is the first ordinal wanted, `$4` how many rows are, `$5` how many bytes suffice.
 const SQL: &str = "
 select s.floor_seq >= $2 as is_pruned, b.source_id, b.source_bundle_id, b.row_count, b.bundle_hash, b.request_hash,
-    b.replay, b.replay_hash, r.first_ordinals, r.bodies
+    b.replay, r.first_ordinals, r.bodies
 from {schema}._sync_scope s
 left join {schema}._sync_bundle b on b.scope_id = s.scope_id and b.bundle_seq = $2
 left join lateral (
@@ -122,7 +121,7 @@ where s.scope_id = $1";
 /// that it is one of look-ups by key.
 const GROUP_SQL: &str = "
 select u.n, s.floor_seq >= u.bundle_seq as is_pruned, b.source_id, b.source_bundle_id, b.row_count, b.bundle_hash,
-    b.request_hash, b.replay, b.replay_hash, r.first_ordinals, r.bodies
+    b.request_hash, b.replay, r.first_ordinals, r.bodies
 from unnest(
     (select $1::text[]), (select $2::bigint[]), (select $3::bigint[]), (select $4::bigint[])
 ) with ordinality as u (scope_id, bundle_seq, first_ordinal, max_rows, n)
@@ -130,8 +129,7 @@ cross join lateral (
     select s.floor_seq from {schema}._sync_scope s where s.scope_id = u.scope_id limit 1
 ) s
 cross join lateral (
-    select b.source_id, b.source_bundle_id, b.row_count, b.bundle_hash, b.request_hash, b.replay,
-        b.replay_hash
+    select b.source_id, b.source_bundle_id, b.row_count, b.bundle_hash, b.request_hash, b.replay
     from {schema}._sync_bundle b
     where b.scope_id = u.scope_id and b.bundle_seq = u.bundle_seq and b.byte_count <= $5
     limit 1
@@ -245,11 +243,9 @@ impl Found {
             return Err(CommittedRowsError::HistoryPruned);
         }
         let is_own = self.source_id.as_deref() == Some(caller.source.as_str());
-        let spelling = match Replay::parse(self.replay.as_deref().filter(|_| is_own)) {
-            Replay::Rebuild => return Err(CommittedRowsError::NotAsSent),
-            Replay::Spelled(spelling) => Some(spelling),
-            Replay::Stored => None,
-        };
+        if is_own && Replay::parse(self.replay.as_deref()) == Replay::Rebuild {
+            return Err(CommittedRowsError::NotAsSent);
+        }
         let row_count = i64::from(self.row_count.ok_or(CommittedRowsError::NotFound)?);
         let first_ordinals = self.first_ordinals.unwrap_or_default();
         let bodies = self.bodies.unwrap_or_default();
@@ -267,10 +263,7 @@ impl Found {
                 }
                 rows.push_str(ROW_SEPARATOR);
             }
-            match spelling {
-                None => rows.push_str(row),
-                Some(spelling) => spelling.rewrite(&caller.app, row, &mut rows),
-            }
+            rows.push_str(row);
             next += 1;
         }
         let none = match caller.app.profile {
@@ -283,11 +276,7 @@ impl Found {
             source: self.source_id.expect("BUG: a bundle without a source"),
             source_bundle_id: self.source_bundle_id.expect("BUG: a bundle without its source's number"),
             row_count,
-            bundle_hash: self
-                .replay_hash
-                .filter(|_| spelling.is_some())
-                .or(self.bundle_hash)
-                .expect("BUG: a bundle without a hash"),
+            bundle_hash: self.bundle_hash.expect("BUG: a bundle without a hash"),
             request_hash: self.request_hash,
             rows,
             next_row_ordinal: if first < next { next - 1 } else { cursor },

@@ -2,26 +2,24 @@
 //!
 //! It compares the rows that it reads back with those that it sent, and is stuck for ever if one is spelled otherwise
 //! (`"1"` that became `true`, `"12.5"` that became `"12.5000"`), or if the server has added one. Whether they are the same
-//! is told by the hashes of what was sent. If they are not:
-//!
-//! 1. the rows are refused as `history_pruned`, upon which the device rebuilds from a snapshot and has what everybody has;
-//! 2. if it asks once more, it could not rebuild, because there are newer changes on it. Then it is given the rows in the
-//!    spelling that it sent them in, if one is found that has the hash. It goes on, sends its changes, and rebuilds.
+//! is told by the hashes of what was sent. If they are not, they are refused as `history_pruned`, upon which the device
+//! rebuilds from a snapshot and has what everybody has. They are never served in another spelling than the one that the
+//! bundle's hash is of: a bundle is the same for all.
 
-mod spelling;
+mod served_row;
 
 use std::ops::Range;
 
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use self::spelling::{ServedRow, Spelling};
+use self::served_row::ServedRow;
 use super::ROW_SEPARATOR;
 use crate::{
     ids::BundleSeq,
     ops::database::{AppTx, in_schema},
     sync::{Engine, SyncCaller, lowercase_hex, push::CommittedPush},
-    tables::{catalog::AppCatalog, spec::WireProfile},
+    tables::spec::WireProfile,
 };
 
 /// What `_sync_bundle.replay` says.
@@ -29,7 +27,6 @@ use crate::{
 pub(super) enum Replay {
     Stored,
     Rebuild,
-    Spelled(Spelling),
 }
 
 /// A sum over the hashes of rows: the same in whatever order they come.
@@ -48,16 +45,13 @@ struct Segment {
 #[derive(Debug, sqlx::FromRow)]
 struct Known {
     replay: Option<String>,
-    replay_hash: Option<String>,
     sent_digest: Option<Vec<u8>>,
 }
 
-/// The rows of a bundle in one spelling, as far as they have been read.
-struct Candidate {
-    spelling: Spelling,
+/// The hashes that were announced if the rows of a bundle are those that were sent, as far as they have been read.
+struct AsSent {
     request: Sha256,
     digest: RowsDigest,
-    bundle: Sha256,
 }
 
 impl Engine {
@@ -67,9 +61,9 @@ impl Engine {
     pub(in crate::sync) async fn prepare_replay(
         &self,
         caller: &SyncCaller,
-        committed: &mut CommittedPush,
+        committed: &CommittedPush,
     ) -> Result<(), sqlx::Error> {
-        const KNOWN: &str = "select replay, replay_hash, sent_digest
+        const KNOWN: &str = "select replay, sent_digest
             from {schema}._sync_bundle
             where scope_id = $1 and bundle_seq = $2";
 
@@ -80,37 +74,21 @@ impl Engine {
         let query = sqlx::query_as(in_schema(schema, KNOWN)).bind(&caller.scope).bind(committed.bundle_seq);
         // None: pruned meanwhile.
         let Some(known): Option<Known> = self.apps.optional(schema, query).await? else { return Ok(()) };
-        let spellings: &[Spelling] = match known.replay.as_deref() {
-            None => &[Spelling::Stored],
-            Some("rebuild") => &[Spelling::Strings, Spelling::ShortStrings, Spelling::Numbers],
-            Some(_) => {
-                if let Some(hash) = known.replay_hash {
-                    committed.bundle_hash = hash;
-                }
-                return Ok(());
-            }
-        };
-        let Some(candidates) = self.read_as(caller, committed, spellings).await? else { return Ok(()) };
-        let sent_digest = known.sent_digest.as_deref();
-        let found = candidates.into_iter().find_map(|candidate| candidate.if_sent(committed, sent_digest));
-        match found {
-            Some((Spelling::Stored, _)) => self.note_replay(caller, committed, "stored", None).await,
-            Some((spelling, hash)) => {
-                self.note_replay(caller, committed, spelling.as_str(), Some(&hash)).await?;
-                committed.bundle_hash = hash;
-                Ok(())
-            }
-            None => self.note_replay(caller, committed, "rebuild", None).await,
+        if known.replay.is_some() {
+            return Ok(());
         }
+        let Some(as_sent) = self.read_as_sent(caller, committed).await? else { return Ok(()) };
+        let replay =
+            if as_sent.is_so(committed, known.sent_digest.as_deref()) { "stored" } else { "rebuild" };
+        self.note_replay(caller, committed, replay).await
     }
 
-    /// Read the bundle and write it in each of the spellings; None: it is not there any more.
-    async fn read_as(
+    /// Read the bundle; None: it is not there any more.
+    async fn read_as_sent(
         &self,
         caller: &SyncCaller,
         committed: &CommittedPush,
-        spellings: &[Spelling],
-    ) -> Result<Option<Vec<Candidate>>, sqlx::Error> {
+    ) -> Result<Option<AsSent>, sqlx::Error> {
         const SEGMENTS: &str = "select first_ordinal, row_count, body, prior_versions
             from {schema}._sync_bundle_rows
             where scope_id = $1 and bundle_seq = $2 and first_ordinal >= $3
@@ -118,7 +96,7 @@ impl Engine {
             limit 4";
 
         let schema = &caller.app.schema;
-        let mut candidates: Vec<_> = spellings.iter().map(|spelling| Candidate::new(*spelling)).collect();
+        let mut as_sent = AsSent { request: Sha256::new_with_prefix(b"["), digest: RowsDigest::default() };
         let mut next = 0;
         while next < committed.row_count {
             let query = sqlx::query_as(in_schema(schema, SEGMENTS))
@@ -128,11 +106,9 @@ impl Engine {
             let segments: Vec<Segment> = self.apps.all(schema, query).await?;
             let Some(last) = segments.last() else { return Ok(None) };
             next = last.first_ordinal + last.row_count;
-            for candidate in &mut candidates {
-                segments.iter().for_each(|segment| candidate.add(&caller.app, segment));
-            }
+            segments.iter().for_each(|segment| as_sent.add(segment));
         }
-        Ok(Some(candidates))
+        Ok(Some(as_sent))
     }
 
     async fn note_replay(
@@ -140,15 +116,13 @@ impl Engine {
         caller: &SyncCaller,
         committed: &CommittedPush,
         replay: &str,
-        hash: Option<&str>,
     ) -> Result<(), sqlx::Error> {
-        const SQL: &str = "update {schema}._sync_bundle set replay = $3, replay_hash = $4
+        const SQL: &str = "update {schema}._sync_bundle set replay = $3
             where scope_id = $1 and bundle_seq = $2";
         let query = sqlx::query(in_schema(&caller.app.schema, SQL))
             .bind(&caller.scope)
             .bind(committed.bundle_seq)
-            .bind(replay)
-            .bind(hash);
+            .bind(replay);
         self.apps.rows(&caller.app.schema, query).await.map(drop)
     }
 }
@@ -208,35 +182,23 @@ fn place_member(row: &str) -> Range<usize> {
     start..end
 }
 
-impl Candidate {
-    fn new(spelling: Spelling) -> Self {
-        let begun = || Sha256::new_with_prefix(b"[");
-        Self { spelling, request: begun(), digest: RowsDigest::default(), bundle: begun() }
-    }
-
-    fn add(&mut self, app: &AppCatalog, segment: &Segment) {
+impl AsSent {
+    fn add(&mut self, segment: &Segment) {
         let rows = segment.body.split(ROW_SEPARATOR).zip(&segment.prior_versions);
         for ((row, prior_version), ordinal) in rows.zip(segment.first_ordinal..) {
-            let row = ServedRow::parse(row);
-            let payload = self.spelling.payload(app, &row);
             if ordinal > 0 {
                 self.request.update(b",");
-                self.bundle.update(b",");
             }
             // The version that it was based on is the one that it replaced: otherwise it would have been a conflict.
-            let sent = row.write(&payload, "base_row_version", *prior_version, ordinal);
+            let sent = ServedRow::parse(row).as_sent(*prior_version, ordinal);
             self.digest.add(&sent);
             self.request.update(sent);
-            self.bundle.update(row.write(&payload, "row_version", row.row_version, ordinal));
         }
     }
 
-    /// The spelling and the bundle hash of it, if these are the rows that were sent.
-    fn if_sent(self, committed: &CommittedPush, sent_digest: Option<&[u8]>) -> Option<(Spelling, String)> {
-        let end = |hash: Sha256| lowercase_hex(&hash.chain_update(b"]").finalize());
-        let is_sent = committed.request_hash.as_ref() == Some(&end(self.request))
-            || sent_digest == Some(&self.digest.bytes());
-        is_sent.then(|| (self.spelling, end(self.bundle)))
+    fn is_so(self, committed: &CommittedPush, sent_digest: Option<&[u8]>) -> bool {
+        let hash = lowercase_hex(&self.request.chain_update(b"]").finalize());
+        committed.request_hash.as_ref() == Some(&hash) || sent_digest == Some(&self.digest.bytes())
     }
 }
 
@@ -244,9 +206,6 @@ impl Replay {
     pub(super) fn parse(replay: Option<&str>) -> Self {
         match replay {
             None | Some("stored") => Self::Stored,
-            Some("strings") => Self::Spelled(Spelling::Strings),
-            Some("short_strings") => Self::Spelled(Spelling::ShortStrings),
-            Some("numbers") => Self::Spelled(Spelling::Numbers),
             Some(_) => Self::Rebuild,
         }
     }

@@ -134,8 +134,8 @@ impl Engine {
         let answer = self.groups.creates.ask(&self.tasks, caller.together(), one.clone(), create).await;
         drop(share);
         let answer = answer.expect("BUG: creating a push panicked")?;
-        let mut created = answer.into_created(caller, &one.new, push_id)?;
-        if let CreatedPush::AlreadyCommitted(committed) = &mut created {
+        let created = answer.into_created(caller, &one.new, push_id)?;
+        if let CreatedPush::AlreadyCommitted(committed) = &created {
             self.prepare_replay(caller, committed).await?;
         }
         Ok(created)

@@ -3,9 +3,7 @@
 use serde_json::{Value, json};
 use syncline::tables::spec::WireProfile;
 
-use crate::support::sync_app::{
-    SyncApp, column, delete, hex_hash, insert, request_hash, table, text, update, without,
-};
+use crate::support::sync_app::{SyncApp, column, delete, insert, request_hash, table, text, update, without};
 
 fn users(count: usize) -> Vec<Value> {
     (0..count).map(|i| insert("users", &format!("u{i}"), json!({"name": format!("a,\nb {i}")}))).collect()
@@ -151,71 +149,6 @@ async fn a_device_that_asks_again_rebuilds_where_rows_are_spelled_otherwise() {
     device.push(2, &[insert("users", "u", json!({"name": "x"}))]).await.ok();
     assert_eq!(device.with_source("dev-2").get(path).await.ok()["bundle_hash"], committed["bundle_hash"]);
     assert_eq!(device.get("sync/pull?after_bundle_seq=0").await.ok()["bundles"].as_array().unwrap().len(), 2);
-}
-
-#[tokio::test]
-async fn a_device_that_cannot_rebuild_is_given_the_rows_as_it_sent_them() {
-    let app = SyncApp::strings().await;
-    let device = app.connected("ada", "dev-1").await;
-    let complete = |id: &str, amount: Value, enabled: Value| {
-        insert(
-            "numeric_values",
-            id,
-            json!({"amount": amount, "count": "1", "enabled": enabled, "large_count": null, "ratio": "0.5",
-                "score": "1e+21", "small_count": null}),
-        )
-    };
-    let pushes = [
-        vec![complete("a", json!("12.5000000000"), json!("1"))],
-        vec![complete("b", json!("12.5"), json!("0")), complete("c", json!("100"), json!("1"))],
-        vec![complete("d", json!(0.25), json!(1)), complete("e", json!(-100), json!(0))],
-        // In another order than they are written in.
-        vec![
-            insert("users", "u", json!({"name": "x", "email": null})),
-            insert("notes", "n", json!({"user_id": "u", "title": "t", "stars": "3", "pinned": "1"})),
-            insert("users", "v", json!({"name": "y", "email": null})),
-        ],
-    ];
-    for (seq, rows) in (1..).zip(&pushes) {
-        let committed = device.push(seq, rows).await.ok();
-        let path = format!("sync/committed-bundles/{seq}/rows");
-        let stored = device.get(&path).await.ok();
-        device.create(seq, rows).await.ok();
-        device.get(&path).await.refused(409, "history_pruned");
-        // There are newer changes on it that it must send first.
-        let again = device.create(seq, rows).await.ok();
-        let page = device.get(&path).await.ok();
-        assert_eq!(again["bundle_hash"], page["bundle_hash"]);
-        assert_ne!(again["bundle_hash"], committed["bundle_hash"]);
-        assert_eq!(without(&again, &["status", "bundle_hash"]), without(&committed, &["bundle_hash"]));
-        let payloads = |rows: &[Value]| {
-            let mut payloads: Vec<String> = rows.iter().map(|row| row["payload"].to_string()).collect();
-            payloads.sort();
-            payloads
-        };
-        let replayed = page["rows"].as_array().unwrap();
-        assert_eq!(payloads(replayed), payloads(rows));
-        assert_eq!(bundle_hash(replayed), page["bundle_hash"]);
-        // And so on, page by page or for ever; for others it is as it was.
-        assert_eq!(device.create(seq, rows).await.ok(), again);
-        assert_eq!(device.get(&format!("{path}?max_rows=1")).await.ok()["rows"][0], page["rows"][0]);
-        assert_eq!(device.with_source("dev-2").get(&path).await.ok(), stored);
-    }
-}
-
-/// The hash of a bundle in profile `strings`, by PROTOCOL.md section 3.
-fn bundle_hash(rows: &[Value]) -> String {
-    let logical: Vec<Value> = rows
-        .iter()
-        .enumerate()
-        .map(|(ordinal, row)| {
-            let mut row = row.clone();
-            row["row_ordinal"] = json!(ordinal.to_string());
-            row["row_version"] = json!(row["row_version"].to_string());
-            row
-        })
-        .collect();
-    hex_hash(serde_json_canonicalizer::to_string(&logical).unwrap().as_bytes())
 }
 
 #[tokio::test]
