@@ -79,7 +79,7 @@ impl Engine {
         }
         let Some(as_sent) = self.read_as_sent(caller, committed).await? else { return Ok(()) };
         let replay =
-            if as_sent.is_so(committed, known.sent_digest.as_deref()) { "stored" } else { "rebuild" };
+            if as_sent.matches(committed, known.sent_digest.as_deref()) { "stored" } else { "rebuild" };
         self.note_replay(caller, committed, replay).await
     }
 
@@ -196,7 +196,7 @@ impl AsSent {
         }
     }
 
-    fn is_so(self, committed: &CommittedPush, sent_digest: Option<&[u8]>) -> bool {
+    fn matches(self, committed: &CommittedPush, sent_digest: Option<&[u8]>) -> bool {
         let hash = lowercase_hex(&self.request.chain_update(b"]").finalize());
         committed.request_hash.as_ref() == Some(&hash) || sent_digest == Some(&self.digest.bytes())
     }
