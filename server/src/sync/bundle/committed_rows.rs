@@ -89,7 +89,7 @@ pub(in crate::sync) struct Found {
     bundle_hash: Option<String>,
     request_hash: Option<String>,
     /// What `_sync_bundle` says: see [`replay`](super::replay).
-    replay: Option<String>,
+    replay: Option<Replay>,
     /// Of the segments that have wanted rows, in order.
     first_ordinals: Option<Vec<i32>>,
     bodies: Option<Vec<String>>,
@@ -243,7 +243,7 @@ impl Found {
             return Err(CommittedRowsError::HistoryPruned);
         }
         let is_own = self.source_id.as_deref() == Some(caller.source.as_str());
-        if is_own && Replay::parse(self.replay.as_deref()) == Replay::Rebuild {
+        if is_own && self.replay == Some(Replay::Rebuild) {
             return Err(CommittedRowsError::NotAsSent);
         }
         let row_count = i64::from(self.row_count.ok_or(CommittedRowsError::NotFound)?);

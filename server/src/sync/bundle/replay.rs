@@ -22,10 +22,13 @@ use crate::{
     tables::spec::WireProfile,
 };
 
-/// What `_sync_bundle.replay` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a device is given that asks for its bundle a second time: `_sync_bundle.replay`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
 pub(super) enum Replay {
+    /// The rows: they are those that it sent.
     Stored,
+    /// Nothing.
     Rebuild,
 }
 
@@ -44,7 +47,7 @@ struct Segment {
 
 #[derive(Debug, sqlx::FromRow)]
 struct Known {
-    replay: Option<String>,
+    replay: Option<Replay>,
     sent_digest: Option<Vec<u8>>,
 }
 
@@ -78,8 +81,8 @@ impl Engine {
             return Ok(());
         }
         let Some(as_sent) = self.read_as_sent(caller, committed).await? else { return Ok(()) };
-        let replay =
-            if as_sent.matches(committed, known.sent_digest.as_deref()) { "stored" } else { "rebuild" };
+        let is_as_sent = as_sent.matches(committed, known.sent_digest.as_deref());
+        let replay = if is_as_sent { Replay::Stored } else { Replay::Rebuild };
         self.note_replay(caller, committed, replay).await
     }
 
@@ -115,7 +118,7 @@ impl Engine {
         &self,
         caller: &SyncCaller,
         committed: &CommittedPush,
-        replay: &str,
+        replay: Replay,
     ) -> Result<(), sqlx::Error> {
         const SQL: &str = "update {schema}._sync_bundle set replay = $3
             where scope_id = $1 and bundle_seq = $2";
@@ -199,14 +202,5 @@ impl AsSent {
     fn matches(self, committed: &CommittedPush, sent_digest: Option<&[u8]>) -> bool {
         let hash = lowercase_hex(&self.request.chain_update(b"]").finalize());
         committed.request_hash.as_ref() == Some(&hash) || sent_digest == Some(&self.digest.bytes())
-    }
-}
-
-impl Replay {
-    pub(super) fn parse(replay: Option<&str>) -> Self {
-        match replay {
-            None | Some("stored") => Self::Stored,
-            Some(_) => Self::Rebuild,
-        }
     }
 }

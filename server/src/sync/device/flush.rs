@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
+use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use time::{OffsetDateTime, serde::rfc3339};
 use uuid::Uuid;
@@ -272,17 +272,15 @@ impl Engine {
                 tracing::warn!(app.id = %app, error.cause = %error, "facts about devices could not be written");
             }
         };
-        let mut writes: Vec<BoxFuture<'_, ()>> = Vec::new();
-        for (app, facts) in &apps {
-            writes.push(async move { log(app, self.write_app(facts).await) }.boxed());
-        }
-        a_few_at_once(writes).await;
+        stream::iter(apps)
+            .for_each_concurrent(APPS_AT_ONCE, async |(app, facts)| log(&app, self.write_app(&facts).await))
+            .await;
         // After what was let in: a refusal counts only if no success came after it.
-        let mut writes: Vec<BoxFuture<'_, ()>> = Vec::new();
-        for (app, facts) in &refusals.apps {
-            writes.push(async move { log(app, self.write_refusals(facts).await) }.boxed());
-        }
-        a_few_at_once(writes).await;
+        stream::iter(refusals.apps)
+            .for_each_concurrent(APPS_AT_ONCE, async |(app, facts)| {
+                log(&app, self.write_refusals(&facts).await)
+            })
+            .await;
     }
 
     async fn write_app(&self, facts: &AppFacts) -> Result<(), sqlx::Error> {
@@ -403,10 +401,6 @@ fn as_json(facts: &AppFacts) -> Result<(String, String), sqlx::Error> {
         .flat_map(|(key, fact)| fact.events.iter().map(move |event| NotedEvent::new(key, event)))
         .collect();
     Ok((to_text(serde_json::to_string(&devices))?, to_text(serde_json::to_string(&events))?))
-}
-
-async fn a_few_at_once(writes: Vec<BoxFuture<'_, ()>>) {
-    stream::iter(writes).buffer_unordered(APPS_AT_ONCE).collect::<()>().await;
 }
 
 /// How many of the devices are new in each step of time.
