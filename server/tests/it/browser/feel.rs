@@ -211,6 +211,6 @@ async fn a_device_is_judged_and_a_row_corrected_without_scripts() {
     screen.click("Retire…").await;
     screen.click("Retire the device").await;
     screen.sees("The device is retired.").await;
-    screen.click("Sign out").await;
+    screen.sign_out().await;
     screen.sees("Sign in").await;
 }

@@ -49,7 +49,7 @@ async fn a_person_is_invited_proves_who_they_are_twice_and_it_is_written_down() 
     bob.sees("10 of your recovery codes are left").await;
     shots(&bob, "account").await;
 
-    bob.click("Sign out").await;
+    bob.sign_out().await;
     bob.visit("/sign-in").await;
     bob.fill("Email", "bob@example.com").await;
     bob.fill("Password", PASSWORD).await;

@@ -13,8 +13,7 @@ const BOB: &str = "owner@bobs.example";
 
 /// Whoever is signed in leaves the screen to somebody else.
 async fn sit_down(screen: &Screen, email: &str) {
-    screen.click("Sign out").await;
-    screen.until("one is signed out", "!location.pathname.startsWith('/d')").await;
+    screen.sign_out().await;
     screen.sign_in(email).await;
 }
 
@@ -145,7 +144,7 @@ async fn sessions_are_ended_one_by_one_and_together_and_the_password_changed() {
     screen.fill("New password", "another long password").await;
     screen.click("Change password").await;
     screen.sees("The password is changed, and you are signed out everywhere else.").await;
-    screen.click("Sign out").await;
+    screen.sign_out().await;
     screen.visit("/sign-in").await;
     screen.fill("Email", OWNER).await;
     screen.fill("Password", PASSWORD).await;

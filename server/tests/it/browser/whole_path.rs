@@ -126,7 +126,6 @@ async fn go_all_the_way(app: &TestApp, screen: &Screen) {
 
     screen.click("API reference").await;
     screen.sees(&format!("{base_url}/sync/pull")).await;
-    screen.click("Sign out").await;
-    screen.until("one is signed out", "!location.pathname.startsWith('/d')").await;
+    screen.sign_out().await;
     screen.is_quiet().await;
 }

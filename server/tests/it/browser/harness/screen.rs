@@ -124,6 +124,11 @@ impl Screen {
         self.until("one is signed in", "location.pathname.startsWith('/d')").await;
     }
 
+    pub(crate) async fn sign_out(&self) {
+        self.click("Sign out").await;
+        self.until("one is signed out", "location.pathname === '/'").await;
+    }
+
     /// Click a button or link with this accessible name.
     pub(crate) async fn click(&self, name: &str) {
         self.click_in("", name).await;

@@ -153,7 +153,7 @@ async fn every_page_that_no_link_leads_to_can_be_used_by_everybody_on_every_scre
     bob.sees("10 of your recovery codes are left").await;
     seen(&mut walk, &bob, "/account").await;
     on_a_desk(&bob, "/account").await;
-    bob.click("Sign out").await;
+    bob.sign_out().await;
     bob.visit("/sign-in").await;
     bob.fill("Email", &format!("{}@example.com", "bob-with-a-long-name-".repeat(2))).await;
     bob.fill("Password", PASSWORD).await;
