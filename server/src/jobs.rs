@@ -68,7 +68,7 @@ const JOBS: [Job; 17] = [
     },
     Job {
         name: "remove pushes that expired long ago",
-        every: MINUTE,
+        every: Duration::from_mins(10),
         run: |server| Box::pin(async move { done(server.engine.remove_expired_pushes().await) }),
     },
     Job {

@@ -33,7 +33,6 @@ impl Databases {
             // Compiling a plan pays only for queries far bigger than ours, and misjudged ones would wait for it.
             .options([("jit", "off")])
             .extra_float_digits(1)
-            // One text a statement and app: bounded, or thousands of apps would fill the server's memory.
             .statement_cache_capacity(512);
         let pool = |connections: u32| {
             PgPoolOptions::new()
@@ -44,7 +43,11 @@ impl Databases {
         let platform = pool(config.platform_connections).connect_with(options.clone()).await?;
         let owner = pool(OWNER_CONNECTIONS).connect_lazy_with(options.clone());
         // The engine's functions rely on it: a function that pins it for itself takes longer to call.
-        let options = options.options([("search_path", "pg_catalog")]);
+        let options = options
+            .options([("search_path", "pg_catalog")])
+            // One text a statement and app, so bounded, or thousands of apps would fill the server's memory; and enough for the
+            // hundred or two that a connection serves again and again.
+            .statement_cache_capacity(2_048);
         let apps = AppPool::new(options, config.app_connections, config.acquire_timeout(), owner);
         Ok(Self { platform, apps })
     }

@@ -14,6 +14,7 @@ pub const HTTP_REQUESTS: &str = "syncline_http_requests_total";
 pub const HTTP_DURATION: &str = "syncline_http_request_duration_seconds";
 pub const HTTP_IN_FLIGHT: &str = "syncline_http_requests_in_flight";
 pub const DATABASE_CONNECTIONS: &str = "syncline_database_connections";
+pub const APP_CONNECTIONS_TAKEN: &str = "syncline_app_connections_taken_total";
 pub const JOB_FAILURES: &str = "syncline_job_failures_total";
 
 /// The recorder of this process, installed at the first call.
@@ -41,5 +42,9 @@ fn describe() {
     );
     describe_gauge!(HTTP_IN_FLIGHT, "Requests whose answer is not ready yet.");
     describe_counter!(JOB_FAILURES, "Runs of periodic jobs that failed, by job.");
+    describe_counter!(
+        APP_CONNECTIONS_TAKEN,
+        "Connections taken for an app, by how: one that knew it, was waited for, or had to learn it."
+    );
     describe_gauge!(DATABASE_CONNECTIONS, "Open connections, by pool and whether one is in use.");
 }

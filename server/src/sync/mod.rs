@@ -3,6 +3,7 @@
 //! Every write path ends in `_sync_seal` inside PostgreSQL (`migrations/app`); the code here checks what devices send,
 //! calls the engine's functions, applies rows, and tells watchers after the commit.
 
+mod app_by_app;
 mod apply;
 pub mod bundle;
 pub mod capabilities;

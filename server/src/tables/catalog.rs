@@ -53,15 +53,12 @@ impl AppCatalog {
         logical_schema: &Ident,
     ) -> Result<Self, sqlx::Error> {
         let schema = app.schema();
-        let mut tx = apps.begin(&schema).await?;
-        let latest: Option<Json<AppSpec>> = sqlx::query_scalar(in_schema(
+        let query = sqlx::query_as(in_schema(
             &schema,
             "select v.spec from {schema}._sync_schema_version v order by v.version desc limit 1",
-        ))
-        .persistent(false)
-        .fetch_optional(&mut *tx)
-        .await?;
-        let spec = latest.map_or_else(|| AppSpec::empty(logical_schema.clone()), |Json(spec)| spec);
+        ));
+        let latest: Option<(Json<AppSpec>,)> = apps.optional(&schema, query.persistent(false)).await?;
+        let spec = latest.map_or_else(|| AppSpec::empty(logical_schema.clone()), |(Json(spec),)| spec);
         let latest_version = spec.version;
         Ok(Self::new(app, profile, spec, latest_version))
     }
@@ -74,17 +71,14 @@ impl AppCatalog {
         version: i32,
     ) -> Result<Option<Self>, sqlx::Error> {
         let schema = app.schema();
-        let mut tx = apps.begin(&schema).await?;
-        let found: Option<(Json<AppSpec>, i32)> = sqlx::query_as(in_schema(
+        let query = sqlx::query_as(in_schema(
             &schema,
             "select v.spec, (select max(l.version) from {schema}._sync_schema_version l)
              from {schema}._sync_schema_version v
              where v.version = $1",
-        ))
-        .persistent(false)
-        .bind(version)
-        .fetch_optional(&mut *tx)
-        .await?;
+        ));
+        let found: Option<(Json<AppSpec>, i32)> =
+            apps.optional(&schema, query.persistent(false).bind(version)).await?;
         Ok(found.map(|(Json(spec), latest)| Self::new(app, profile, spec, latest)))
     }
 

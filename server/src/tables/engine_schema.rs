@@ -127,7 +127,11 @@ async fn migrate_to(
 
 /// The number of the latest migration that the schema has had; 0 before the first.
 async fn version(apps: &AppPool, schema: &SchemaName) -> Result<i32, sqlx::Error> {
-    version_in(&mut apps.begin(schema).await?, schema).await
+    let mut tx = apps.begin(schema).await?;
+    let version = version_in(&mut tx, schema).await?;
+    // Not left to be tidied up: the app's first request comes at once, and would have to take another connection.
+    tx.rollback().await?;
+    Ok(version)
 }
 
 async fn version_in(tx: &mut AppTx, schema: &SchemaName) -> Result<i32, sqlx::Error> {

@@ -14,12 +14,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use metrics::counter;
 use sqlx::{AssertSqlSafe, Connection, Error, PgConnection, postgres::PgConnectOptions};
 use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
 use crate::{
     ids::SchemaName,
-    ops::fair_permits::{FairPermit, FairPermits},
+    ops::{
+        fair_permits::{FairPermit, FairPermits},
+        metrics::APP_CONNECTIONS_TAKEN,
+    },
 };
 
 /// Connections are replaced after this time, as memory of theirs only grows.
@@ -31,7 +35,7 @@ const TRIED_AFTER: Duration = Duration::from_secs(30);
 /// A connection whose user has gone away must have rolled back by then, or it is dropped.
 const TIDIED_WITHIN: Duration = Duration::from_secs(30);
 /// Apps that a connection may know and still be given another one though connections that know it are only in use.
-const FEW_APPS: usize = 24;
+const FEW_APPS: usize = 8;
 /// How long a request waits for a connection that knows its app though others are free: what it would wait for may be the
 /// first statements of another app there. Of a connection that has been in use for longer already nothing is expected.
 const HOLDS_OUT: Duration = Duration::from_millis(250);
@@ -148,8 +152,10 @@ impl Slots {
             }
         };
         if let Ok(Ok(lease)) = timeout(HOLDS_OUT, wanted).await {
+            counter!(APP_CONNECTIONS_TAKEN, "how" => "waited").increment(1);
             return lease;
         }
+        counter!(APP_CONNECTIONS_TAKEN, "how" => "waited in vain").increment(1);
         let mut slots = this.lock();
         let slot = best_free(&slots, schema);
         Self::take_free(this, &mut slots, slot, schema)
@@ -162,7 +168,8 @@ impl Slots {
             State::Empty => None,
             State::Used(_) => unreachable!("BUG: a slot was taken twice"),
         };
-        taken.knows.insert(schema.clone());
+        let how = if taken.knows.insert(schema.clone()) { "learned" } else { "known" };
+        counter!(APP_CONNECTIONS_TAKEN, "how" => how).increment(1);
         Lease { slots: this.clone(), slot, live, at_rest: true, permit: None }
     }
 

@@ -205,7 +205,8 @@ fn prepare(settings: &EmbeddedSettings) -> Result<(Programs, DataFolder, FolderL
         None => make_cluster(&programs, &folder, settings.durability)?,
     }
     folder.make_socket_folder()?;
-    let conf = settings::postgresql_conf(&folder, settings.max_connections, settings.durability);
+    let conf =
+        settings::postgresql_conf(&folder, settings.max_connections, settings.durability, settings::memory());
     folder.write_cluster_file("postgresql.conf", &conf)?;
     folder.write_cluster_file("pg_hba.conf", settings::PG_HBA_CONF)?;
     folder.write_cluster_file("pg_ident.conf", &settings::pg_ident_conf(&folder))?;

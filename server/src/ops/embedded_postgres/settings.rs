@@ -1,14 +1,26 @@
 //! The files that tell PostgreSQL how to run. They are written anew at every start, so a new version of ours takes
 //! effect on an old data folder; what an operator sets with `alter system` or in `custom.conf` wins.
 
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+
 use super::{Durability, folder::DataFolder};
+
+/// MiB.
+const SMALL_MACHINE: u64 = 2_048;
 
 /// `postgresql.conf`.
 ///
-/// Sized for a small machine (2 cores, a few GiB): the hot rows of a thousand apps fit into the buffers, and PostgreSQL
-/// leaves the rest to the page cache. Errors of statements are not logged, because their text holds rows of users; the server
+/// Sized for `memory`, the machine's in MiB: a quarter of it for buffers, where 2 GiB hold the hot rows of a thousand apps, and
+/// the rest for connections and the page cache. Errors of statements are not logged, because their text holds rows of users; the server
 /// logs them at its edge without.
-pub(super) fn postgresql_conf(folder: &DataFolder, max_connections: u32, durability: Durability) -> String {
+pub(super) fn postgresql_conf(
+    folder: &DataFolder,
+    max_connections: u32,
+    durability: Durability,
+    memory: u64,
+) -> String {
+    let shared_buffers = (memory / 4).clamp(128, 2_048);
+    let effective_cache_size = (memory / 2).max(256);
     let socket = folder.socket.display().to_string().replace('\'', "''");
     let durable = match durability {
         Durability::Durable => "on",
@@ -27,8 +39,8 @@ fsync = {durable}
 synchronous_commit = {durable}
 full_page_writes = {durable}
 
-shared_buffers = 512MB
-effective_cache_size = 1GB
+shared_buffers = {shared_buffers}MB
+effective_cache_size = {effective_cache_size}MB
 maintenance_work_mem = 64MB
 work_mem = 8MB
 min_wal_size = 128MB
@@ -61,6 +73,14 @@ log_checkpoints = off
 include_if_exists = 'custom.conf'
 "
     )
+}
+
+/// Memory of this machine, or of the container that we are in, in MiB; where it cannot be told, that of a small machine.
+pub(super) fn memory() -> u64 {
+    let wanted = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    let Ok(system) = System::new_with_specifics(wanted) else { return SMALL_MACHINE };
+    let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
+    system.total_memory().min(limit) / (1024 * 1024)
 }
 
 /// `pg_hba.conf`: the Unix socket only, and there the operating system says who it is.

@@ -177,6 +177,14 @@ impl Watched {
     }
 }
 
+/// What glibc is told (mallopt(3)): a process of PostgreSQL keeps what it frees after a statement, up to this many bytes, because the
+/// next one needs as much. By default it goes back to the kernel, page by page, and comes again page by page.
+const KEEPS_MEMORY: [(&str, &str); 3] = [
+    ("MALLOC_TRIM_THRESHOLD_", "16777216"),
+    ("MALLOC_TOP_PAD_", "1048576"),
+    ("MALLOC_MMAP_THRESHOLD_", "8388608"),
+];
+
 /// A command that runs as the cluster's owner, in a process group of its own (a Ctrl-C in the terminal is for us, not
 /// for PostgreSQL), with nothing of our environment that would change its ways or that is secret.
 pub(super) fn command(program: PathBuf, owner: &Owner) -> Command {
@@ -186,6 +194,7 @@ pub(super) fn command(program: PathBuf, owner: &Owner) -> Command {
     command.env_clear();
     command.envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command.env("LC_ALL", if cfg!(target_os = "linux") { "C.UTF-8" } else { "C" });
+    command.envs(KEEPS_MEMORY);
     // The folder we were started in may be closed to the owner.
     command.current_dir("/").process_group(0).stdin(Stdio::null()).stdout(Stdio::null());
     if owner.switch {

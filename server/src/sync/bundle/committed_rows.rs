@@ -179,9 +179,14 @@ impl Engine {
 
     /// What each wants.
     async fn read_group(&self, group: Vec<Wanted>) -> Vec<Result<Option<Found>, sqlx::Error>> {
+        // What is read from its beginning is mostly small, and one that is goes the way of many: that has one plan for all values.
         // Whatever went wrong, each finds out alone.
-        let mut found = if group.len() > 1 { self.try_read_group(&group).await } else { Ok(HashMap::new()) }
-            .unwrap_or_default();
+        let mut found = if group.len() > 1 || group.iter().all(|one| one.first == 0) {
+            self.try_read_group(&group).await
+        } else {
+            Ok(HashMap::new())
+        }
+        .unwrap_or_default();
         let grouped =
             (1..=group.len() as i64).map(|n| found.remove(&n).map(|found| Ok(Some(found)))).collect();
         or_alone(&group, grouped, |one| self.read_alone(one.clone())).await

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use time::{OffsetDateTime, serde::rfc3339};
 use uuid::Uuid;
@@ -17,6 +16,7 @@ use crate::{
     ops::database::in_schema,
     sync::{
         Engine,
+        app_by_app::for_each_app,
         conflict::DeviceProgress,
         rollup::{Step, newly_active},
     },
@@ -167,9 +167,6 @@ const WRITE: &str = "with u as materialized (
     from n
     left join inserted i on i.scope_id = n.scope_id and i.source_id = n.source_id";
 
-/// Apps whose facts are written at the same time, so that with many apps they are written in time too.
-const APPS_AT_ONCE: usize = 4;
-
 const VERBS: [Verb; 12] = [
     Verb::Capabilities,
     Verb::Connect,
@@ -272,15 +269,9 @@ impl Engine {
                 tracing::warn!(app.id = %app, error.cause = %error, "facts about devices could not be written");
             }
         };
-        stream::iter(apps)
-            .for_each_concurrent(APPS_AT_ONCE, async |(app, facts)| log(&app, self.write_app(&facts).await))
-            .await;
+        for_each_app(apps, async |(app, facts)| log(&app, self.write_app(&facts).await)).await;
         // After what was let in: a refusal counts only if no success came after it.
-        stream::iter(refusals.apps)
-            .for_each_concurrent(APPS_AT_ONCE, async |(app, facts)| {
-                log(&app, self.write_refusals(&facts).await)
-            })
-            .await;
+        for_each_app(refusals.apps, async |(app, facts)| log(&app, self.write_refusals(&facts).await)).await;
     }
 
     async fn write_app(&self, facts: &AppFacts) -> Result<(), sqlx::Error> {

@@ -83,7 +83,7 @@ impl Engine {
         let before = self.clock.now() - REMEMBERED_FOR;
         let mut all = 0;
         loop {
-            let query = sqlx::query_as(in_schema(schema, SQL)).bind(before).bind(BATCH);
+            let query = sqlx::query_as(in_schema(schema, SQL)).persistent(false).bind(before).bind(BATCH);
             // The second count is of before the statement.
             let (removed, present): (i64, i64) = self.apps.one(schema, query).await?;
             all += removed;

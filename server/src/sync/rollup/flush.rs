@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use futures_util::{StreamExt as _, stream};
 use time::OffsetDateTime;
 
 use super::{Step, Tally, histogram::Histogram, meter::AppTallies};
-use crate::{ids::AppId, ops::database::in_schema, sync::Engine};
+use crate::{
+    ids::AppId,
+    ops::database::in_schema,
+    sync::{Engine, app_by_app::for_each_app},
+};
 
 /// Not durable: after a crash of the database the numbers of its last moment may be missing. In the order of the key,
 /// so that nodes never wait for each other in a circle. Histograms come as text: arrays of arrays would lose their
@@ -46,9 +49,6 @@ const ADD: &str = "insert into {schema}._sync_rollup as r (
             order by u.place
         )";
 
-/// Apps whose rows are added to at the same time, so that one whose row is locked keeps no other waiting.
-const APPS_AT_ONCE: usize = 4;
-
 /// A row to be added: of which step, what happened, and how many devices were new in it.
 type Row = ((Step, OffsetDateTime), (Tally, i64));
 
@@ -64,9 +64,7 @@ impl Engine {
                 "more apps are busy than can be counted; the figures of some are too low"
             );
         }
-        stream::iter(apps)
-            .for_each_concurrent(APPS_AT_ONCE, |(app, tallies)| self.write_app_rollups(app, tallies))
-            .await;
+        for_each_app(apps, |(app, tallies)| self.write_app_rollups(app, tallies)).await;
     }
 
     async fn write_app_rollups(&self, app: AppId, tallies: AppTallies) {

@@ -10,7 +10,7 @@ use syncline::{
         config::DatabaseConfig,
         database::{AppPool, Databases, in_schema},
     },
-    tables::{engine_schema, spec::WireProfile},
+    tables::{catalog::AppCatalog, engine_schema, ident::Ident, spec::WireProfile},
 };
 use time::macros::datetime;
 
@@ -63,6 +63,20 @@ async fn an_app_finds_the_connection_that_served_it_last() {
     let first = role(apps, &one).await;
     role(apps, &other).await;
     assert_eq!(role(apps, &one).await, first);
+}
+
+/// The first request comes right after it, and would otherwise have to take another connection and teach it the app.
+#[tokio::test]
+async fn looking_an_app_up_leaves_its_connection_free() {
+    let database = database::fresh().await;
+    let databases = Databases::connect(&database.url, &DatabaseConfig::default()).await.unwrap();
+    let (app, profile) = (AppId::new(), WireProfile::Strings);
+    let apps = &databases.apps;
+    engine_schema::create(apps, app, profile, datetime!(2026-07-01 12:00 UTC)).await.unwrap();
+    engine_schema::migrate(apps, app, profile, datetime!(2026-07-01 12:00 UTC)).await.unwrap();
+    assert_eq!(apps.idle_and_used().1, 0);
+    AppCatalog::load(apps, app, profile, &Ident::parse("main").unwrap()).await.unwrap();
+    assert_eq!(apps.idle_and_used().1, 0);
 }
 
 #[tokio::test]
