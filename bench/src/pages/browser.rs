@@ -76,6 +76,8 @@ impl Browser {
         let mut files: BTreeSet<String> = values(page.text(), "<link ", "href")
             .chain(values(page.text(), "<script ", "src"))
             .chain(values(page.text(), "<img ", "src"))
+            // `rel="expect"` names a place in the page itself.
+            .filter(|file| !file.starts_with('#'))
             .collect();
         for sheet in files.clone().iter().filter(|file| file.ends_with(".css")) {
             let text = self.get(sheet).await?;
