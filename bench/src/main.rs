@@ -6,6 +6,7 @@ mod compare;
 mod connection;
 mod device;
 mod figures;
+mod pace;
 mod pages;
 mod process;
 mod raw;

@@ -7,12 +7,12 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use tokio::time::sleep;
 
 use super::{Run, at_once, finished, push_cycle};
 use crate::{
     device::Device,
     figures::{Figures, round},
+    pace::Pace,
     process::resident_mib,
     rows::{Keys, PreparedPush},
     target::Target,
@@ -76,28 +76,6 @@ pub(crate) async fn run(run: &Run, apps: &[Rc<Target>], load: Load) -> Result<Fi
     let memory = run.watched.server.map(|pid| round(resident_mib(pid)));
     let figures = figures.with("apps", apps.len()).with("users", users).with("rate_of_each", load.rate);
     Ok(figures.with("server_memory_after_mib", memory))
-}
-
-/// When a user's cycles begin: at random, as users come who know nothing of each other, so that some come together.
-#[derive(Debug)]
-struct Pace {
-    /// A second, on average.
-    rate: f64,
-    next: Instant,
-}
-
-impl Pace {
-    fn of(rate: f64) -> Self {
-        Self { rate, next: Instant::now() }
-    }
-
-    /// Wait for the next one. What is late, because the one before took so long, begins at once and makes what follows late too.
-    async fn turn(&mut self) {
-        let gap = -(1.0 - rand::random::<f64>()).ln() / self.rate;
-        let now = Instant::now();
-        self.next = (self.next + Duration::from_secs_f64(gap)).max(now);
-        sleep(self.next - now).await;
-    }
 }
 
 /// One push of every user in every app.

@@ -1,5 +1,5 @@
-//! A quiet app beside a noisy one: the quiet app's push cycles, at a steady pace, alone and while another app's devices push
-//! as fast as they can.
+//! A quiet app beside a noisy one: the quiet app's push cycles, at times that do not depend on the answers, alone and while
+//! another app's devices push as fast as they can.
 
 use std::{
     rc::Rc,
@@ -9,25 +9,25 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use tokio::{
-    runtime::Builder,
-    task::LocalSet,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::{runtime::Builder, task::LocalSet};
 
 use super::{Run, at_once, finished, push_cycle, push_cycles};
 use crate::{
     device::Device,
     figures::{Figures, round},
+    pace::Pace,
     rows::{Keys, PreparedPush},
     target::Target,
 };
+
+/// Quiet devices push flat out for so long before the clock starts.
+const WARM_UP: Duration = Duration::from_millis(500);
 
 /// How hard both press.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) quiet_users: usize,
-    /// Cycles a second of each quiet user.
+    /// Cycles a second of each quiet user, at random times.
     pub(crate) quiet_rate: f64,
     pub(crate) noisy_users: usize,
 }
@@ -38,7 +38,7 @@ pub(crate) async fn run(run: &Run, noisy: &Rc<Target>, load: Load) -> Result<[Fi
 
     let (target, watched, name) = (Target::clone(noisy), run.watched, format!("{}-noise", run.name));
     // Noise before the first and after the last measured cycle.
-    let duration = run.duration + Duration::from_secs(2);
+    let duration = run.duration + Duration::from_secs(3);
     let (started, starts) = mpsc::channel();
     // On a thread of its own: a quiet device must not wait for what the driver does for the noisy ones.
     let making = thread::spawn(move || {
@@ -79,18 +79,21 @@ async fn quiet(run: &Run, load: Load, name: &str) -> Result<Figures> {
         let source = format!("bench-{name}-{number}");
         devices.push(Device::ready(&run.target, &run.user(number), &source).await?);
     }
+    // What a connection's first push costs is not what is asked.
+    let devices = at_once(devices, |_, device| {
+        let end = tokio::time::Instant::now() + WARM_UP;
+        push_cycles(device, end, run.recorder())
+    })
+    .await;
     let recorder = run.recorder();
     let end = Instant::now() + run.duration;
-    let period = Duration::from_secs_f64(1.0 / load.quiet_rate);
     drop(
         at_once(devices, |_, mut device| {
             let recorder = recorder.clone();
             async move {
-                let mut keys = Keys::new();
-                let mut pace = interval(period);
-                pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                let (mut keys, mut pace) = (Keys::new(), Pace::of(load.quiet_rate));
                 while Instant::now() < end {
-                    pace.tick().await;
+                    pace.turn().await;
                     let push = PreparedPush::new(device.target(), &keys.rows(1));
                     let began = Instant::now();
                     let outcome = push_cycle(&mut device, &push).await;

@@ -36,7 +36,10 @@ use crate::{
     auth::{password::Passwords, sealing::SecretKey},
     clock::Clock,
     ids::Chance,
-    ops::database::{AppPool, Databases},
+    ops::{
+        database::{AppPool, Databases},
+        machine::cores,
+    },
 };
 
 /// The migrations of schema `platform`.
@@ -58,12 +61,11 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     pub fn new(databases: &Databases, secret_key: SecretKey, clock: Clock, chance: Chance) -> Self {
-        // One core is left for everything else.
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             pool: databases.platform.clone(),
             apps: databases.apps.clone(),
-            passwords: Passwords::new(cores.saturating_sub(1), chance.clone()),
+            // One core is left for everything else.
+            passwords: Passwords::new(cores().saturating_sub(1), chance.clone()),
             throttle: Arc::new(SignInThrottle::new(&clock)),
             key_uses: Arc::default(),
             session_uses: Arc::default(),

@@ -6,6 +6,7 @@ pub mod database;
 pub mod embedded_postgres;
 mod fair_permits;
 pub mod lifecycle;
+pub mod machine;
 pub mod metrics;
 pub mod secret_key;
 pub mod telemetry;

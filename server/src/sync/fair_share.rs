@@ -1,26 +1,48 @@
 //! How many requests of one app are worked on at once while other apps are at work too.
 //!
 //! What is under way takes processor time, here and in PostgreSQL, from whatever comes next. So a small app would wait behind
-//! all that an app which asks flat out has under way, however fairly connections are shared. While more than one app is at
-//! work, those that ask for more than that share a fixed number of places, and whoever asks for little finds one free. An
-//! app that is alone has no bound.
+//! all that an app which asks flat out has under way, however fairly connections are shared. Therefore an app is light or
+//! heavy, by how many of its requests were here on average of late. Requests of light apps never wait here. Those of
+//! heavy apps share a number of places while other apps are at work, and each request of a light app that is under way takes
+//! some of these places away: on a small machine all of them. A heavy app that had none for a while gets one all the
+//! same, and one that is alone has no bound.
 
 use std::{
     collections::{HashMap, VecDeque},
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
+use tokio::{runtime::Handle, sync::oneshot, time::sleep};
 
 use crate::ids::AppId;
 
 /// An app is at work for so long after its last request began.
 const AT_WORK_FOR: Duration = Duration::from_secs(1);
 
+/// The time over which the requests of an app are averaged.
+const OF_LATE: Duration = Duration::from_secs(1);
+
+/// Lanes are looked through when there are so many.
+const MANY_LANES: usize = 64;
+
+/// Averages of fewer requests than this are forgotten.
+const FORGOTTEN_BELOW: f64 = 0.01;
+
+/// Places of heavy apps that a request of a light one takes away: as many as two cores have, at two a core.
+const LIGHT_TAKES: usize = 4;
+
+/// When a light app's last request has gone, its next is expected for so long, and counts as one that is there: most come
+/// in a row, and what began between two of them would be in the way of each.
+const NEXT_WITHIN: Duration = Duration::from_millis(3);
+
+/// A heavy app without a place gets one after this time, whatever others do.
+const AT_LATEST: Duration = Duration::from_millis(50);
+
 /// The places of all apps. One a process; cheap to clone.
 #[derive(Debug, Clone)]
-pub(in crate::sync) struct FairShares(Arc<Shared>);
+pub(in crate::sync) struct FairShares(Arc<Mutex<State>>);
 
 /// A place: a request that has one is worked on. Dropping it gives it to the app's next request.
 #[derive(Debug)]
@@ -30,90 +52,141 @@ pub(in crate::sync) struct Share {
 }
 
 #[derive(Debug)]
-struct Shared {
-    /// What apps that ask for more share among them.
-    count: usize,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
 struct State {
-    /// Apps with requests under way. Who waits in a lane found it full when it came, and whoever leaves it looks again.
+    /// What heavy apps may have under way among them while other apps are at work.
+    places: usize,
+    /// More requests than this, on average, make an app heavy.
+    heavy_above: f64,
+    /// Apps with requests here, now or of late.
     lanes: HashMap<AppId, Lane>,
-    /// Lanes in which somebody waits.
-    crowded: usize,
+    /// When there are so many lanes, those that are forgotten go.
+    tidied_at: usize,
+    sums: Sums,
     /// The app whose request began last, and the one that was last before it.
     last: Option<(AppId, Instant)>,
     last_other: Option<(AppId, Instant)>,
 }
 
-#[derive(Debug, Default)]
+/// The requests of an app.
+#[derive(Debug)]
 struct Lane {
     under_way: usize,
     waiting: VecDeque<oneshot::Sender<Share>>,
+    /// How many were here on average, up to `until`.
+    average: f64,
+    until: Instant,
+    is_heavy: bool,
+    last_served: Instant,
+    /// None is under way that would serve the next when it ends: somebody comes back for that.
+    is_held: bool,
+}
+
+/// What all lanes come to.
+#[derive(Debug)]
+struct Sums {
+    /// Requests of light apps under way.
+    light_under_way: usize,
+    light_expected_until: Instant,
+    /// Heavy apps with requests here.
+    heavy_apps: usize,
+}
+
+/// What happens in a lane.
+enum Step {
+    Came(oneshot::Sender<Share>),
+    Left,
+    /// Somebody came back to a lane that was held.
+    CameBack,
+}
+
+/// What follows.
+#[derive(Debug, Default)]
+struct Then {
+    served: Vec<oneshot::Sender<Share>>,
+    /// Somebody is to come back.
+    come_back: bool,
 }
 
 impl FairShares {
-    pub(in crate::sync) fn new(count: usize) -> Self {
-        Self(Arc::new(Shared { count, state: Mutex::default() }))
+    /// `per_core`: what heavy apps may have under way among them, for each of `cores`.
+    pub(in crate::sync) fn new(per_core: usize, cores: usize) -> Self {
+        // What is light could do with half of the machine.
+        let state = State::new(per_core * cores, cores as f64 / 2.0, Instant::now());
+        Self(Arc::new(Mutex::new(state)))
     }
 
     /// Wait for a place for a request of `app`, first come, first served. Whoever holds one must not wait for another
     /// request of the same app. Giving up while waiting loses nothing.
     pub(in crate::sync) async fn enter(&self, app: AppId) -> Share {
-        let served = {
-            let mut state = self.lock();
-            let now = Instant::now();
-            state.note(app, now);
-            let bound = state.bound(app, self.0.count, now);
-            let lane = state.lanes.entry(app).or_default();
-            if lane.under_way < bound {
-                lane.under_way += 1;
-                return Share { shares: self.clone(), app };
-            }
-            let (serve, served) = oneshot::channel();
-            lane.waiting.push_back(serve);
-            state.crowded += usize::from(lane.waiting.len() == 1);
-            served
-        };
+        let (serve, served) = oneshot::channel();
+        self.step(app, Step::Came(serve));
         served.await.expect("BUG: a request that waits was forgotten")
     }
 
-    /// Take a place of `app` back and serve those of its requests that may go now.
-    fn leave(&self, app: AppId) {
-        let mut served = Vec::new();
-        {
-            let mut state = self.lock();
-            let bound = state.bound(app, self.0.count, Instant::now());
-            let lane = state.lanes.get_mut(&app).expect("BUG: a place of nobody");
-            lane.under_way -= 1;
-            let was_crowded = !lane.waiting.is_empty();
-            while lane.under_way < bound
-                && let Some(next) = lane.waiting.pop_front()
-            {
-                if !next.is_closed() {
-                    lane.under_way += 1;
-                    served.push(next);
-                }
-            }
-            let is_crowded = !lane.waiting.is_empty();
-            if lane.under_way == 0 {
-                state.lanes.remove(&app);
-            }
-            state.crowded -= usize::from(was_crowded && !is_crowded);
-        }
-        for next in served {
+    fn step(&self, app: AppId, step: Step) {
+        let then = self.lock().step(app, step, Instant::now());
+        for next in then.served {
             // Whoever has gone away this very moment drops it, and it goes on to the next.
             let _ = next.send(Share { shares: self.clone(), app });
+        }
+        if then.come_back
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let shares = self.clone();
+            runtime.spawn(async move {
+                sleep(NEXT_WITHIN).await;
+                shares.step(app, Step::CameBack);
+            });
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    fn new(places: usize, heavy_above: f64, now: Instant) -> Self {
+        let sums = Sums { light_under_way: 0, light_expected_until: now, heavy_apps: 0 };
+        Self {
+            places,
+            heavy_above,
+            lanes: HashMap::new(),
+            tidied_at: MANY_LANES,
+            sums,
+            last: None,
+            last_other: None,
+        }
+    }
+
+    /// Note what happened in an app's lane.
+    fn step(&mut self, app: AppId, step: Step, now: Instant) -> Then {
+        if matches!(step, Step::Came(_)) {
+            self.tidy(now);
+            self.note(app, now);
+        }
+        let has_company = self.has_company(app, now);
+        let lane = self.lanes.entry(app).or_insert_with(|| Lane::new(now));
+        self.sums.leave_out(lane);
+        (lane.average, lane.until) = (lane.average_at(now), now);
+        lane.is_heavy = lane.average > self.heavy_above;
+        match step {
+            Step::Came(request) => lane.waiting.push_back(request),
+            Step::Left => lane.under_way -= 1,
+            Step::CameBack => lane.is_held = false,
+        }
+        let most = if lane.is_heavy && has_company {
+            let least = usize::from(now.duration_since(lane.last_served) >= AT_LATEST);
+            self.sums.left_for_another_heavy(self.places, now).max(least)
+        } else {
+            usize::MAX
+        };
+        let served = lane.serve(most, now);
+        let come_back = lane.hold();
+        self.sums.add(lane, now);
+        Then { served, come_back }
+    }
+
     fn note(&mut self, app: AppId, now: Instant) {
         if self.last.is_some_and(|(last, _)| last != app) {
             self.last_other = self.last;
@@ -121,87 +194,245 @@ impl State {
         self.last = Some((app, now));
     }
 
-    /// How many requests of `app` may be under way.
-    fn bound(&self, app: AppId, count: usize, now: Instant) -> usize {
+    /// Whether another app is at work.
+    fn has_company(&self, app: AppId, now: Instant) -> bool {
         let other = self.last.filter(|(last, _)| *last != app).or(self.last_other);
-        if other.is_none_or(|(_, at)| now.duration_since(at) >= AT_WORK_FOR) {
-            return usize::MAX;
+        other.is_some_and(|(_, at)| now.duration_since(at) < AT_WORK_FOR)
+    }
+
+    fn tidy(&mut self, now: Instant) {
+        if self.lanes.len() >= self.tidied_at {
+            self.lanes.retain(|_, lane| lane.is_used() || lane.average_at(now) >= FORGOTTEN_BELOW);
+            self.tidied_at = MANY_LANES.max(2 * self.lanes.len());
         }
-        (count / self.crowded.max(1)).max(1)
+    }
+}
+
+impl Lane {
+    fn new(now: Instant) -> Self {
+        Self {
+            under_way: 0,
+            waiting: VecDeque::new(),
+            average: 0.0,
+            until: now,
+            is_heavy: false,
+            last_served: now,
+            is_held: false,
+        }
+    }
+
+    fn is_used(&self) -> bool {
+        self.under_way > 0 || !self.waiting.is_empty()
+    }
+
+    /// The average moves from what it was to what is here now, exponentially.
+    fn average_at(&self, now: Instant) -> f64 {
+        let here = (self.under_way + self.waiting.len()) as f64;
+        let spent = now.duration_since(self.until).as_secs_f64() / OF_LATE.as_secs_f64();
+        here + (self.average - here) * (-spent).exp()
+    }
+
+    /// Those who may go for `most` to be under way.
+    fn serve(&mut self, most: usize, now: Instant) -> Vec<oneshot::Sender<Share>> {
+        let mut served = Vec::new();
+        while self.under_way < most
+            && let Some(next) = self.waiting.pop_front()
+        {
+            if !next.is_closed() {
+                self.under_way += 1;
+                self.last_served = now;
+                served.push(next);
+            }
+        }
+        served
+    }
+
+    /// Whether somebody has to come back to it, who does not already.
+    fn hold(&mut self) -> bool {
+        let is_stuck = self.under_way == 0 && !self.waiting.is_empty();
+        is_stuck && !mem::replace(&mut self.is_held, true)
+    }
+}
+
+impl Sums {
+    fn leave_out(&mut self, lane: &Lane) {
+        if lane.is_heavy {
+            self.heavy_apps -= usize::from(lane.is_used());
+        } else {
+            self.light_under_way -= lane.under_way;
+        }
+    }
+
+    fn add(&mut self, lane: &Lane, now: Instant) {
+        if lane.is_heavy {
+            self.heavy_apps += usize::from(lane.is_used());
+        } else {
+            self.light_under_way += lane.under_way;
+            self.light_expected_until = now + NEXT_WITHIN;
+        }
+    }
+
+    /// The places of a heavy app that is not counted here.
+    fn left_for_another_heavy(&self, places: usize, now: Instant) -> usize {
+        let expected = usize::from(now < self.light_expected_until);
+        let left = places.saturating_sub(LIGHT_TAKES * self.light_under_way.max(expected));
+        left.div_ceil(self.heavy_apps + 1)
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.shares.leave(self.app);
+        self.shares.step(self.app, Step::Left);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::{FutureExt, future::BoxFuture};
+    use futures_util::{FutureExt, future::join_all};
 
     use super::*;
 
-    type Waiting<'a> = BoxFuture<'a, Share>;
+    /// Four places and a clock of its own; more than one request on average is heavy.
+    struct Scene {
+        state: State,
+        now: Instant,
+        /// Who asked for a place, in the order in which they came.
+        asked: Vec<oneshot::Receiver<Share>>,
+    }
 
-    /// FairShares of as many requests of `app` as get one at once, and the requests that wait.
-    fn enter(shares: &FairShares, app: AppId, count: usize) -> (Vec<Share>, Vec<Waiting<'_>>) {
-        let (mut held, mut waiting) = (Vec::new(), Vec::new());
-        for _ in 0..count {
-            let mut request: Waiting<'_> = Box::pin(shares.enter(app));
-            match (&mut request).now_or_never() {
-                Some(place) => held.push(place),
-                None => waiting.push(request),
-            }
+    impl Scene {
+        fn new() -> Self {
+            let now = Instant::now();
+            Self { state: State::new(4, 1.0, now), now, asked: Vec::new() }
         }
-        (held, waiting)
+
+        fn step(&mut self, app: AppId, step: Step) -> usize {
+            self.state.step(app, step, self.now).served.len()
+        }
+
+        /// How many may go when `count` requests of `app` come.
+        fn come(&mut self, app: AppId, count: usize) -> usize {
+            let mut served = 0;
+            for _ in 0..count {
+                let (serve, place) = oneshot::channel();
+                self.asked.push(place);
+                served += self.step(app, Step::Came(serve));
+            }
+            served
+        }
+
+        /// How many may go when `count` requests of `app` have been answered.
+        fn leave(&mut self, app: AppId, count: usize) -> usize {
+            (0..count).map(|_| self.step(app, Step::Left)).sum()
+        }
+
+        fn pass(&mut self, time: Duration) {
+            self.now += time;
+        }
+
+        /// An app beside one that was at work just now: four of its requests are under way, the last since now, nine wait.
+        fn crowd(&mut self) -> AppId {
+            let (heavy, other) = (AppId::new(), AppId::new());
+            assert_eq!(self.come(heavy, 10), 10, "it is alone");
+            self.pass(OF_LATE);
+            assert_eq!(self.come(other, 1) + self.leave(other, 1), 1);
+            self.pass(NEXT_WITHIN);
+            assert_eq!([self.come(heavy, 10), self.leave(heavy, 6), self.leave(heavy, 1)], [0, 0, 1]);
+            heavy
+        }
+    }
+
+    #[test]
+    fn an_app_alone_has_no_bound() {
+        let (mut scene, app) = (Scene::new(), AppId::new());
+        assert_eq!(scene.come(app, 100), 100);
+        scene.pass(OF_LATE);
+        assert_eq!(scene.come(app, 100), 100);
+    }
+
+    #[test]
+    fn a_heavy_app_is_bound_as_long_as_another_is_at_work() {
+        let mut scene = Scene::new();
+        let heavy = scene.crowd();
+        scene.pass(AT_WORK_FOR / 2);
+        assert_eq!(scene.leave(heavy, 1), 1);
+        scene.pass(AT_WORK_FOR / 2);
+        assert_eq!(scene.leave(heavy, 1), 8);
+    }
+
+    #[test]
+    fn heavy_apps_share_the_places() {
+        let mut scene = Scene::new();
+        let (one, other) = (scene.crowd(), AppId::new());
+        assert_eq!(scene.come(other, 10), 10, "nothing is known of it yet");
+        scene.pass(OF_LATE / 2);
+        assert_eq!(scene.come(other, 10), 0);
+        assert_eq!([scene.leave(one, 2), scene.leave(one, 1)], [0, 1]);
+        assert_eq!([scene.leave(other, 8), scene.leave(other, 1)], [0, 1]);
+    }
+
+    #[test]
+    fn a_light_app_never_waits_and_heavy_ones_do_for_it_and_for_its_next_request() {
+        let mut scene = Scene::new();
+        let (heavy, light) = (scene.crowd(), AppId::new());
+        assert_eq!(scene.come(light, 8), 8);
+        assert_eq!([scene.leave(heavy, 4), scene.leave(light, 8)], [0, 0]);
+        scene.pass(NEXT_WITHIN / 2);
+        assert_eq!(scene.step(heavy, Step::CameBack), 0);
+        scene.pass(NEXT_WITHIN / 2);
+        assert_eq!(scene.step(heavy, Step::CameBack), 4);
+    }
+
+    #[test]
+    fn a_heavy_app_gets_a_place_at_the_latest_after_a_while() {
+        let mut scene = Scene::new();
+        let (heavy, light) = (scene.crowd(), AppId::new());
+        assert_eq!([scene.come(light, 1), scene.leave(heavy, 4)], [1, 0]);
+        scene.pass(AT_LATEST);
+        assert_eq!([scene.step(heavy, Step::CameBack), scene.step(heavy, Step::CameBack)], [1, 0]);
+    }
+
+    #[test]
+    fn who_gives_up_takes_nothing_along() {
+        let mut scene = Scene::new();
+        let heavy = scene.crowd();
+        // Twelve have been served, one of them the other app's.
+        drop(scene.asked.drain(12..14));
+        assert_eq!(scene.leave(heavy, 1), 1);
+        scene.pass(AT_WORK_FOR);
+        assert_eq!(scene.leave(heavy, 1), 6);
+    }
+
+    #[test]
+    fn what_is_quiet_again_is_forgotten_in_the_end() {
+        let mut scene = Scene::new();
+        let heavy = scene.crowd();
+        scene.pass(AT_WORK_FOR);
+        assert_eq!([scene.leave(heavy, 4), scene.leave(heavy, 9)], [9, 0]);
+        scene.pass(10 * OF_LATE);
+        let others = (0..2 * MANY_LANES).map(|_| AppId::new());
+        for other in others {
+            assert_eq!(scene.come(other, 1) + scene.leave(other, 1), 1);
+        }
+        assert!(!scene.state.lanes.contains_key(&heavy) && scene.state.lanes.len() <= MANY_LANES);
+        let Sums { light_under_way, heavy_apps, .. } = scene.state.sums;
+        assert_eq!((light_under_way, heavy_apps), (0, 0));
     }
 
     #[tokio::test]
-    async fn an_app_alone_has_no_bound_and_beside_another_it_has() {
-        let (shares, noisy, quiet) = (FairShares::new(4), AppId::new(), AppId::new());
-        let (mut held, waiting) = enter(&shares, noisy, 10);
-        assert_eq!((held.len(), waiting.len()), (10, 0));
-
-        let (calm, _) = enter(&shares, quiet, 3);
-        assert_eq!(calm.len(), 3);
-        let (more, mut waiting) = enter(&shares, noisy, 2);
-        assert_eq!((more.len(), waiting.len()), (0, 2));
-        // As many as are too many leave before the next is let in.
-        held.truncate(4);
-        assert!((&mut waiting[0]).now_or_never().is_none());
-        held.truncate(3);
-        let next = waiting.remove(0).now_or_never();
-        assert!(next.is_some() && waiting.remove(0).now_or_never().is_none());
-    }
-
-    #[tokio::test]
-    async fn those_who_ask_for_more_share_the_places() {
-        let (shares, one, other) = (FairShares::new(4), AppId::new(), AppId::new());
-        drop(enter(&shares, other, 1));
-        let (mut held, waiting) = enter(&shares, one, 6);
-        assert_eq!((held.len(), waiting.len()), (4, 2));
-        // The second to ask for more has to wait until the first has come down to its half.
-        let (others, others_waiting) = enter(&shares, other, 6);
-        assert_eq!((others.len(), others_waiting.len()), (4, 2));
-        held.truncate(1);
-        let served: Vec<_> = waiting.into_iter().filter_map(FutureExt::now_or_never).collect();
-        assert_eq!(served.len(), 1);
-    }
-
-    #[tokio::test]
-    async fn who_gives_up_takes_nothing_along_and_nothing_is_left() {
-        let (shares, app) = (FairShares::new(1), AppId::new());
-        drop(enter(&shares, AppId::new(), 1));
-        let (held, mut waiting) = enter(&shares, app, 4);
-        assert_eq!((held.len(), waiting.len()), (1, 3));
-        drop(waiting.remove(0));
-        drop(held);
-        // The first of the two that stayed was served, and goes away without looking.
-        drop(waiting.remove(0));
-        drop(waiting.remove(0).now_or_never().unwrap());
-        let state = shares.lock();
-        assert!(state.lanes.is_empty() && state.crowded == 0);
+    async fn somebody_comes_back_to_those_who_were_held() {
+        let (shares, heavy) = (FairShares::new(1, 1), AppId::new());
+        let crowd = join_all((0..10).map(|_| shares.enter(heavy))).await;
+        sleep(OF_LATE / 5).await;
+        let _light = shares.enter(AppId::new()).await;
+        drop(crowd);
+        // It has had none for a while, so the first goes at once.
+        let first = shares.enter(heavy).await;
+        let mut waiting: Vec<_> = (0..2).map(|_| Box::pin(shares.enter(heavy))).collect();
+        assert!(waiting.iter_mut().all(|one| one.now_or_never().is_none()));
+        drop(first);
+        for one in waiting {
+            drop(one.await);
+        }
     }
 }

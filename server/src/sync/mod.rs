@@ -46,6 +46,7 @@ use crate::{
     ops::{
         config::LimitsConfig,
         database::{AppPool, in_schema},
+        machine::cores,
     },
     tables::catalog::AppCatalog,
 };
@@ -127,7 +128,7 @@ impl Engine {
             apps,
             clock,
             queues: queue::ScopeQueues::default(),
-            shares: fair_share::FairShares::new(limits.crowded_requests()),
+            shares: fair_share::FairShares::new(limits.crowded_requests_per_core, cores()),
             groups: push::PushGroups::default(),
             chunk_room: room::Room::new(limits.max_push_bytes_at_once),
             commit_room: room::Room::new(limits.max_push_bytes_at_once),

@@ -96,7 +96,7 @@ pub struct LimitsConfig {
     pub max_watch_streams: usize,
     /// A comment is sent on an open `watch` stream this often, so that nobody in between takes it for dead.
     pub watch_heartbeat_seconds: u64,
-    /// Requests, for each core, that are worked on at once of apps that ask for more while other apps are at work too.
+    /// Requests, for each core, that are worked on at once of apps that ask for a lot while other apps are at work too.
     pub crowded_requests_per_core: usize,
 }
 
@@ -105,11 +105,6 @@ impl LimitsConfig {
     pub fn max_bytes_per_push_chunk(&self) -> usize {
         const ENVELOPE: usize = 1024 * 1024;
         usize::try_from(self.max_bytes_per_bundle).unwrap_or(0) + ENVELOPE
-    }
-
-    /// [`LimitsConfig::crowded_requests_per_core`] of all cores.
-    pub fn crowded_requests(&self) -> usize {
-        self.crowded_requests_per_core * std::thread::available_parallelism().map_or(1, usize::from)
     }
 }
 

@@ -34,6 +34,7 @@ use self::{
     programs::Programs,
     supervisor::Supervisor,
 };
+use crate::ops::machine;
 
 /// The role that the server logs in as: owns its database, may create roles and databases, is no superuser.
 const LOGIN_ROLE: &str = "syncline";
@@ -206,7 +207,7 @@ fn prepare(settings: &EmbeddedSettings) -> Result<(Programs, DataFolder, FolderL
     }
     folder.make_socket_folder()?;
     let conf =
-        settings::postgresql_conf(&folder, settings.max_connections, settings.durability, settings::memory());
+        settings::postgresql_conf(&folder, settings.max_connections, settings.durability, machine::memory());
     folder.write_cluster_file("postgresql.conf", &conf)?;
     folder.write_cluster_file("pg_hba.conf", settings::PG_HBA_CONF)?;
     folder.write_cluster_file("pg_ident.conf", &settings::pg_ident_conf(&folder))?;

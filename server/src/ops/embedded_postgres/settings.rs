@@ -1,12 +1,7 @@
 //! The files that tell PostgreSQL how to run. They are written anew at every start, so a new version of ours takes
 //! effect on an old data folder; what an operator sets with `alter system` or in `custom.conf` wins.
 
-use sysinfo::{MemoryRefreshKind, RefreshKind, System};
-
 use super::{Durability, folder::DataFolder};
-
-/// MiB.
-const SMALL_MACHINE: u64 = 2_048;
 
 /// `postgresql.conf`.
 ///
@@ -73,14 +68,6 @@ log_checkpoints = off
 include_if_exists = 'custom.conf'
 "
     )
-}
-
-/// Memory of this machine, or of the container that we are in, in MiB; where it cannot be told, that of a small machine.
-pub(super) fn memory() -> u64 {
-    let wanted = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
-    let Ok(system) = System::new_with_specifics(wanted) else { return SMALL_MACHINE };
-    let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
-    system.total_memory().min(limit) / (1024 * 1024)
 }
 
 /// `pg_hba.conf`: the Unix socket only, and there the operating system says who it is.
