@@ -29,8 +29,8 @@ const WRITE_KEY_USES: Job = Job {
     run: |server| Box::pin(async move { done(server.control.write_key_uses().await) }),
 };
 
-/// So are the facts about devices, and what was counted. One after the other: both are of the same apps, and at once they
-/// would need two connections that know each.
+/// So are the facts about devices, and what was counted, which the former takes along where it has to do anyway. One after
+/// the other: at once they would need two connections that know the same app.
 const WRITE_WHAT_HAPPENED: Job = Job {
     name: "write down what devices did, and add up what happened",
     every: Duration::from_secs(1),

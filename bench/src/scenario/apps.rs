@@ -78,14 +78,14 @@ pub(crate) async fn run(run: &Run, apps: &[Rc<Target>], load: Load) -> Result<Fi
     Ok(figures.with("server_memory_after_mib", memory))
 }
 
-/// One push of every user in every app.
+/// One cycle of every user in every app.
 async fn warm_up(run: &Run, devices: &mut [Device], apps: &[Rc<Target>]) -> Result<()> {
     let mut keys = Keys::new();
     for (number, device) in devices.iter_mut().enumerate() {
         for app in apps {
             device.turn_to(app, &run.user(number), 0).await?;
             device.connect().await?;
-            device.push(&PreparedPush::new(app, &keys.rows(1))).await?;
+            push_cycle(device, &PreparedPush::new(app, &keys.rows(1))).await?;
         }
     }
     Ok(())

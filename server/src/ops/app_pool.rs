@@ -120,7 +120,7 @@ impl AppPool {
 
     /// Begin a transaction as the app's role that writes what is for looking at: a crash may lose the last of it, and
     /// somebody who has it locked loses it too, because what belongs to other apps shall not be late for that. Its statements
-    /// are large and seldom run twice with the same app's connection, so each is planned once and not five times.
+    /// are seldom run twice with the same app's connection, so each is planned once and not five times.
     pub async fn begin_for_looking_at(&self, schema: &SchemaName) -> Result<AppTx, Error> {
         let begin = "begin; set local synchronous_commit = off; set local lock_timeout = '1s'; \
             set local plan_cache_mode = force_generic_plan";

@@ -33,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/app/0017_effects_of_statements.sql"),
     include_str!("../../../migrations/app/0018_quiet_tables.sql"),
     include_str!("../../../migrations/app/0019_existing_clients.sql"),
+    include_str!("../../../migrations/app/0020_note_devices.sql"),
 ];
 
 /// The version of the engine's tables that this server knows: the number of the last migration.

@@ -108,7 +108,7 @@ impl Meter {
     }
 
     /// Wait for whoever is writing, and be the next.
-    pub(super) async fn turn_to_write(&self) -> tokio::sync::OwnedMutexGuard<()> {
+    pub(in crate::sync) async fn turn_to_write(&self) -> tokio::sync::OwnedMutexGuard<()> {
         Arc::clone(&self.writing).lock_owned().await
     }
 
@@ -116,6 +116,14 @@ impl Meter {
     pub(super) fn take(&self) -> (HashMap<AppId, AppTallies>, u64) {
         let gathered = std::mem::take(&mut *self.lock());
         (gathered.apps, gathered.dropped)
+    }
+
+    /// Take what there is of one app.
+    pub(super) fn take_app(&self, app: AppId) -> Option<AppTallies> {
+        let mut gathered = self.lock();
+        let tallies = gathered.apps.remove(&app)?;
+        gathered.minutes -= tallies.minutes.len();
+        Some(tallies)
     }
 
     /// Put back what could not be written, as far as there is room.
@@ -167,6 +175,9 @@ mod tests {
         let (mut apps, dropped) = meter.take();
         assert_eq!((apps.len(), dropped, meter.take().0.len()), (1, 0, 0));
         meter.put_back(app, apps.remove(&app).unwrap());
+        let tallies = meter.take_app(app).unwrap();
+        assert_eq!((meter.take_app(app).is_none(), meter.lock().minutes), (true, 0));
+        meter.put_back(app, tallies);
         meter.committed(app, AT, 1);
         let (apps, _) = meter.take();
         let rows: Vec<i64> = apps[&app].minutes.values().map(|tally| tally.rows_pushed).collect();
