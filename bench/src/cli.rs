@@ -6,9 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    compare,
-    figures::{Figures, print_line},
-    pages,
+    compare, pages,
     process::Watched,
     raw,
     rows::Profile,
@@ -96,7 +94,7 @@ enum Command {
         #[arg(long, default_value_t = 500.0)]
         commits: f64,
     },
-    /// The load of some users on one app, then spread over all.
+    /// The load of some users on one app and spread over all, turn by turn.
     Apps {
         /// A base URL a line.
         #[arg(long)]
@@ -106,8 +104,10 @@ enum Command {
         /// Cycles a second of each user; as fast as they can if left out.
         #[arg(long)]
         rate: Option<f64>,
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
     },
-    /// A quiet app alone, then beside a noisy one.
+    /// A quiet app alone and beside a noisy one, turn by turn.
     Noisy {
         #[arg(long)]
         noisy_url: String,
@@ -117,6 +117,8 @@ enum Command {
         quiet_rate: f64,
         #[arg(long, default_value_t = 64)]
         noisy_users: usize,
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
     },
     /// The cost of a push as its scope grows.
     Growth {
@@ -210,15 +212,13 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
             let load = watch::Load { streams: *streams, scopes: *scopes, commits: *commits };
             watch::run(&fresh()?, load).await?.print()?;
         }
-        Command::Apps { apps_file, users, rate } => {
-            many_apps(&cli, apps_file, apps::Load { users: *users, rate: *rate }).await?;
+        Command::Apps { apps_file, users, rate, rounds } => {
+            many_apps(&cli, apps_file, apps::Load { users: *users, rate: *rate }, *rounds).await?;
         }
-        Command::Noisy { noisy_url, quiet_users, quiet_rate, noisy_users } => {
+        Command::Noisy { noisy_url, quiet_users, quiet_rate, noisy_users, rounds } => {
             let load =
                 noisy::Load { quiet_users: *quiet_users, quiet_rate: *quiet_rate, noisy_users: *noisy_users };
-            for figures in noisy::run(&fresh()?, &cli.server.target(noisy_url)?, load).await? {
-                figures.print()?;
-            }
+            noisy::run(&fresh()?, &cli.server.target(noisy_url)?, load, *rounds).await?;
         }
         Command::Growth { rows } => growth::run(&fresh()?, *rows, |figures| figures.print()).await?,
         Command::FirstRequest => first_request::run(&fresh()?).await?.print()?,
@@ -250,17 +250,13 @@ async fn snapshots(run: &Run, rows: usize, chunk_rows: usize, clients: &[usize])
     Ok(())
 }
 
-async fn many_apps(cli: &Cli, file: &PathBuf, load: apps::Load) -> Result<()> {
+async fn many_apps(cli: &Cli, file: &PathBuf, load: apps::Load, rounds: usize) -> Result<()> {
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let urls = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let targets = urls.map(|url| cli.server.target(url)).collect::<Result<Vec<_>>>()?;
     let first = targets.first().context("no app in the file")?;
     let run = || Run::new(first.clone(), cli.server.watched(), Duration::from_secs_f64(cli.seconds));
-    let one: Figures = apps::run(&run(), &targets[..1], load).await?;
-    one.print()?;
-    let spread = apps::run(&run(), &targets, load).await?;
-    let ratio = crate::figures::round(spread.times.p95_ms / one.times.p95_ms);
-    print_line(&spread.with("p95_against_one_app", ratio))
+    apps::run([run(), run()], &targets, load, rounds).await
 }
 
 impl CompareArgs {

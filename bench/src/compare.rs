@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::{
-    figures::{Figures, print_line, round},
+    figures::{Figures, median, print_line, round},
     scenario::{Run, bulk, pull, push, snapshot},
 };
 
@@ -77,14 +77,4 @@ async fn one_round(run: &Run, round: usize) -> Result<Vec<(String, Figures)>> {
 /// The run with users of its own for one scenario.
 fn named(run: &Run, scenario: &str) -> Run {
     Run { name: format!("{}-{scenario}", run.name), ..run.clone() }
-}
-
-fn median(figures: &[Figures], of: fn(&Figures) -> f64) -> f64 {
-    let mut values: Vec<f64> = figures.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    match values.len() {
-        0 => f64::NAN,
-        odd if odd % 2 == 1 => values[odd / 2],
-        even => (values[even / 2 - 1] + values[even / 2]) / 2.0,
-    }
 }

@@ -160,3 +160,14 @@ pub(crate) fn print_line(line: &impl Serialize) -> Result<()> {
 pub(crate) fn round(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
+
+/// The median of a figure of several runs; of none, not a number.
+pub(crate) fn median(figures: &[Figures], of: fn(&Figures) -> f64) -> f64 {
+    let mut values: Vec<f64> = figures.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => values[odd / 2],
+        even => (values[even / 2 - 1] + values[even / 2]) / 2.0,
+    }
+}

@@ -1,6 +1,6 @@
 -- What a node has gathered about devices of the app is written down by a function, so that it is one round trip and no
 -- transaction around it. Its statement is large and seldom run twice by the same connection, so it is planned once, for any
--- devices, and not five times before.
+-- devices, and not five times before: looking each up by its key, however few there are when that is.
 
 -- `p_devices` and `p_events` are arrays of JSON objects, see server/src/sync/device/flush.rs. Answers for each device when it had
 -- been seen before, whether it has conflicts or rejected writes that are open, and whether it is written: it is not if
@@ -17,6 +17,7 @@ create function {schema}._sync_note_devices(p_devices text, p_events text)
 returns table (scope_id text, source_id text, seen_before timestamptz, has_open boolean, is_written boolean)
 language plpgsql
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
@@ -40,10 +41,14 @@ begin
         select d.scope_id, d.source_id, d.last_seen_at, d.last_served_seq, d.pull_event_at, d.last_error_at,
             d.last_error_verb, d.last_error_code, d.last_error_message, d.last_error_subject, d.error_count,
             d.error_since, coalesce(d.last_error_verb = any (u.settled), false) as is_settled
-        from {schema}._sync_device d
-        join u on d.scope_id = u.scope_id and d.source_id = u.source_id
-        order by d.scope_id, d.source_id
-        for update of d
+        from (select u.scope_id, u.source_id, u.settled from u order by u.scope_id, u.source_id) u
+        cross join lateral (
+            select *
+            from {schema}._sync_device d
+            where d.scope_id = u.scope_id and d.source_id = u.source_id
+            limit 1
+            for update
+        ) d
     ),
     n as materialized (
         select u.*, b.scope_id is not null as is_known, b.last_seen_at as seen_before,

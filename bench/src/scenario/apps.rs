@@ -1,17 +1,19 @@
-//! Many apps: a load on one app, then spread over all of them, each cycle in the next app.
+//! Many apps: a load on one app and spread over all of them, each cycle in the next app, turn by turn.
 
 use std::{
     cell::Cell,
+    mem,
     rc::Rc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
+use serde_json::json;
 
 use super::{Run, at_once, finished, push_cycle};
 use crate::{
     device::Device,
-    figures::{Figures, round},
+    figures::{Figures, median, print_line, round},
     pace::Pace,
     process::resident_mib,
     rows::{Keys, PreparedPush},
@@ -27,80 +29,126 @@ pub(crate) struct Load {
     pub(crate) rate: Option<f64>,
 }
 
-/// Devices whose cycles go round `apps`. With one app in the list that is the figure to compare with.
-pub(crate) async fn run(run: &Run, apps: &[Rc<Target>], load: Load) -> Result<Figures> {
-    let users = load.users;
-    let first = apps.first().context("no app given")?;
-    let mut devices = Vec::with_capacity(users);
-    for number in 0..users {
-        devices.push(Device::open(first, &run.user(number), "bench-device").await?);
-    }
-    // Everybody is there before the clock starts: what is measured is pushing, not the first visit.
-    let apps: Rc<[Rc<Target>]> = apps.into();
-    warm_up(run, &mut devices, &apps).await?;
+/// A load that has been warmed up and goes on whenever it is asked to.
+pub(crate) struct Tour {
+    run: Run,
+    apps: Rc<[Rc<Target>]>,
+    load: Load,
+    travellers: Vec<Traveller>,
+}
 
-    let recorder = run.recorder();
-    let turn = Rc::new(Cell::new(0_usize));
-    let end = Instant::now() + run.duration;
-    drop(
-        at_once(devices, |number, mut device| {
-            let (recorder, turn, apps) = (recorder.clone(), turn.clone(), apps.clone());
+/// A user whose cycles go round the apps.
+struct Traveller {
+    user: String,
+    device: Device,
+    /// The number of the source's last push in each app.
+    committed: Vec<u64>,
+    keys: Keys,
+}
+
+/// A cycle of each user in each app, or as many in fewer apps, so that what a connection or a statement costs the first few
+/// times is not what is measured.
+const WARM_UP: usize = 100;
+
+impl Tour {
+    /// Users who are known in all of `apps`, and have pushed there.
+    pub(crate) async fn begin(run: &Run, apps: &[Rc<Target>], load: Load) -> Result<Self> {
+        let first = apps.first().context("no app given")?;
+        let mut travellers = Vec::with_capacity(load.users);
+        for number in 0..load.users {
             let user = run.user(number);
+            let device = Device::open(first, &user, "bench-device").await?;
+            travellers.push(Traveller { user, device, committed: vec![0; apps.len()], keys: Keys::new() });
+        }
+        let apps: Rc<[Rc<Target>]> = apps.into();
+        // Each begins somewhere else: no more connections shall get to know an app than its load needs.
+        let apart = apps.len() / load.users.max(1);
+        let travellers = at_once(travellers, |number, mut traveller| {
+            let apps = apps.clone();
             async move {
-                let mut keys = Keys::new();
-                let mut pace = load.rate.map(Pace::of);
-                // The next number of this device's source in each app.
-                let mut committed = vec![1_u64; apps.len()];
+                for turn in 0..apps.len().max(WARM_UP) {
+                    traveller.cycle(&apps, (number * apart + turn) % apps.len()).await?;
+                }
+                Ok(traveller)
+            }
+        });
+        let travellers = travellers.await.into_iter().collect::<Result<_>>()?;
+        Ok(Self { run: run.clone(), apps, load, travellers })
+    }
+
+    /// The load for the run's time.
+    pub(crate) async fn go_on(&mut self) -> Figures {
+        let recorder = self.run.recorder();
+        let turn = Rc::new(Cell::new(0_usize));
+        let end = Instant::now() + self.run.duration;
+        let travellers = at_once(mem::take(&mut self.travellers), |_, mut traveller| {
+            let (recorder, turn, apps) = (recorder.clone(), turn.clone(), self.apps.clone());
+            let mut pace = self.load.rate.map(Pace::of);
+            async move {
                 while Instant::now() < end {
                     if let Some(pace) = &mut pace {
                         pace.turn().await;
                     }
                     let app = turn.get() % apps.len();
                     turn.set(turn.get() + 1);
-                    let outcome = cycle_in(&mut device, &apps[app], &user, committed[app], &mut keys).await;
-                    match outcome {
-                        Ok(took) => {
-                            committed[app] += 1;
-                            recorder.borrow_mut().took(took);
-                        }
+                    match traveller.cycle(&apps, app).await {
+                        Ok(took) => recorder.borrow_mut().took(took),
                         Err(error) => recorder.borrow_mut().failed(&error),
                     }
                 }
+                traveller
             }
-        })
-        .await,
-    );
-    let recorder = finished(recorder);
-    let cycles = recorder.succeeded();
-    let figures = recorder.end("apps", &first.base_url, cycles, "cycles/s");
-    let memory = run.watched.server.map(|pid| round(resident_mib(pid)));
-    let figures = figures.with("apps", apps.len()).with("users", users).with("rate_of_each", load.rate);
-    Ok(figures.with("server_memory_after_mib", memory))
+        });
+        self.travellers = travellers.await;
+        let recorder = finished(recorder);
+        let cycles = recorder.succeeded();
+        let figures = recorder.end("apps", &self.apps[0].base_url, cycles, "cycles/s");
+        let memory = self.run.watched.server.map(|pid| round(resident_mib(pid)));
+        figures
+            .with("apps", self.apps.len())
+            .with("users", self.load.users)
+            .with("rate_of_each", self.load.rate)
+            .with("server_memory_after_mib", memory)
+    }
 }
 
-/// One cycle of every user in every app.
-async fn warm_up(run: &Run, devices: &mut [Device], apps: &[Rc<Target>]) -> Result<()> {
-    let mut keys = Keys::new();
-    for (number, device) in devices.iter_mut().enumerate() {
-        for app in apps {
-            device.turn_to(app, &run.user(number), 0).await?;
-            device.connect().await?;
-            push_cycle(device, &PreparedPush::new(app, &keys.rows(1))).await?;
+impl Traveller {
+    /// A cycle in the app of this number; answers how long it took.
+    async fn cycle(&mut self, apps: &[Rc<Target>], app: usize) -> Result<Duration> {
+        let (target, committed) = (&apps[app], self.committed[app]);
+        self.device.turn_to(target, &self.user, committed).await?;
+        if committed == 0 {
+            self.device.connect().await?;
+        }
+        let push = PreparedPush::new(target, &self.keys.rows(1));
+        let began = Instant::now();
+        push_cycle(&mut self.device, &push).await?;
+        self.committed[app] += 1;
+        Ok(began.elapsed())
+    }
+}
+
+/// The load on the first of `apps`, then spread over all of them, turn by turn, and a last line with the medians of both.
+pub(crate) async fn run(runs: [Run; 2], apps: &[Rc<Target>], load: Load, rounds: usize) -> Result<()> {
+    let [one, all] = runs;
+    let mut tours =
+        [Tour::begin(&one, &apps[..apps.len().min(1)], load).await?, Tour::begin(&all, apps, load).await?];
+    let mut found = [Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        for (tour, found) in tours.iter_mut().zip(&mut found) {
+            let figures = tour.go_on().await;
+            figures.print()?;
+            found.push(figures);
         }
     }
-    Ok(())
-}
-
-async fn cycle_in(
-    device: &mut Device,
-    app: &Rc<Target>,
-    user: &str,
-    committed: u64,
-    keys: &mut Keys,
-) -> Result<Duration> {
-    device.turn_to(app, user, committed).await?;
-    let push = PreparedPush::new(app, &keys.rows(1));
-    let began = Instant::now();
-    push_cycle(device, &push).await?;
-    Ok(began.elapsed())
+    let medians = |of: fn(&Figures) -> f64| found.each_ref().map(|figures| median(figures, of));
+    let p95 = medians(|figures| figures.times.p95_ms);
+    print_line(&json!({
+        "compare": format!("one app, {} apps", apps.len()),
+        "rounds": rounds,
+        "rates": medians(|figures| figures.rate),
+        "p50_ms": medians(|figures| figures.times.p50_ms),
+        "p95_ms": p95,
+        "p95_ratio": round(p95[1] / p95[0]),
+    }))
 }

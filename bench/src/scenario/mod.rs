@@ -66,10 +66,10 @@ pub(crate) fn finished(recorder: SharedRecorder) -> Recorder {
     Rc::into_inner(recorder).expect("BUG: a worker outlived the run").into_inner()
 }
 
-/// Run one worker a device, all at once, until all are done; answers their answers.
-pub(crate) async fn at_once<T: 'static, F: Future<Output = T> + 'static>(
-    devices: Vec<Device>,
-    mut work: impl FnMut(usize, Device) -> F,
+/// Run one worker a device, all at once, until all are done; answers their answers, in the order in which they came.
+pub(crate) async fn at_once<D, T: 'static, F: Future<Output = T> + 'static>(
+    devices: Vec<D>,
+    mut work: impl FnMut(usize, D) -> F,
 ) -> Vec<T> {
     let mut workers = JoinSet::new();
     for (number, device) in devices.into_iter().enumerate() {

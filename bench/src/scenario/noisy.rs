@@ -9,12 +9,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
+use serde_json::json;
 use tokio::{runtime::Builder, task::LocalSet};
 
 use super::{Run, at_once, finished, push_cycle, push_cycles};
 use crate::{
     device::Device,
-    figures::{Figures, round},
+    figures::{Figures, median, print_line, round},
     pace::Pace,
     rows::{Keys, PreparedPush},
     target::Target,
@@ -32,17 +33,43 @@ pub(crate) struct Load {
     pub(crate) noisy_users: usize,
 }
 
-/// The quiet app alone, then beside the noise; answers both lines, the second with the growth of the p95.
-pub(crate) async fn run(run: &Run, noisy: &Rc<Target>, load: Load) -> Result<[Figures; 2]> {
-    let alone = quiet(run, load, "noisy-before").await?;
+/// The quiet app alone and beside the noise, turn by turn, and a last line with the medians of both.
+pub(crate) async fn run(run: &Run, noisy: &Rc<Target>, load: Load, rounds: usize) -> Result<()> {
+    let mut found = [Vec::new(), Vec::new()];
+    for round in 0..rounds {
+        let alone = quiet(run, load, &format!("noisy-before-{round}")).await?;
+        alone.print()?;
+        let noise = format!("{}-noise-{round}", run.name);
+        let beside = beside_noise(run, noisy, load, noise, &format!("noisy-beside-{round}")).await?;
+        beside.print()?;
+        found[0].push(alone);
+        found[1].push(beside);
+    }
+    let medians = |of: fn(&Figures) -> f64| found.each_ref().map(|figures| median(figures, of));
+    let p95 = medians(|figures| figures.times.p95_ms);
+    print_line(&json!({
+        "compare": format!("alone, beside {} noisy users", load.noisy_users),
+        "rounds": rounds,
+        "p50_ms": medians(|figures| figures.times.p50_ms),
+        "p95_ms": p95,
+        "p95_growth": round(p95[1] / p95[0]),
+    }))
+}
 
-    let (target, watched, name) = (Target::clone(noisy), run.watched, format!("{}-noise", run.name));
+async fn beside_noise(
+    run: &Run,
+    noisy: &Rc<Target>,
+    load: Load,
+    noise: String,
+    name: &str,
+) -> Result<Figures> {
+    let (target, watched) = (Target::clone(noisy), run.watched);
     // Noise before the first and after the last measured cycle.
     let duration = run.duration + Duration::from_secs(3);
     let (started, starts) = mpsc::channel();
     // On a thread of its own: a quiet device must not wait for what the driver does for the noisy ones.
     let making = thread::spawn(move || {
-        let noise = Run { target: Rc::new(target), watched, duration, name };
+        let noise = Run { target: Rc::new(target), watched, duration, name: noise };
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(LocalSet::new().run_until(make_noise(noise, load.noisy_users, started)))
     });
@@ -50,15 +77,12 @@ pub(crate) async fn run(run: &Run, noisy: &Rc<Target>, load: Load) -> Result<[Fi
     if starts.recv().is_ok() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let beside = quiet(run, load, "noisy-beside").await?;
+    let beside = quiet(run, load, name).await?;
     let noise = making.join().map_err(|_| anyhow!("the noise panicked"))?.context("there was no noise")?;
-
-    let growth = round(beside.times.p95_ms / alone.times.p95_ms);
-    let beside = beside
-        .with("p95_growth", growth)
+    Ok(beside
         .with("noise_rate", noise.rate)
-        .with("noise_users", load.noisy_users);
-    Ok([alone, beside.with("noise_errors", noise.errors)])
+        .with("noise_users", load.noisy_users)
+        .with("noise_errors", noise.errors))
 }
 
 /// Push as fast as `users` devices can; `started` hears when they are ready.

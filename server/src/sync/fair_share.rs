@@ -24,9 +24,6 @@ const AT_WORK_FOR: Duration = Duration::from_secs(1);
 /// The time over which the requests of an app are averaged.
 const OF_LATE: Duration = Duration::from_secs(1);
 
-/// Who waits for a lull looks so often whether there is one.
-const LOOKED_AGAIN_AFTER: Duration = Duration::from_millis(1);
-
 /// Lanes are looked through when there are so many.
 const MANY_LANES: usize = 64;
 
@@ -124,14 +121,6 @@ impl FairShares {
         let (serve, served) = oneshot::channel();
         self.step(app, Step::Came(serve));
         served.await.expect("BUG: a request that waits was forgotten")
-    }
-
-    /// Wait until nothing is under way and nothing expected, `patience` at most: for what has time.
-    pub(in crate::sync) async fn lull(&self, patience: Duration) {
-        let until = Instant::now() + patience;
-        while self.lock().sums.is_busy(Instant::now()) && Instant::now() < until {
-            sleep(LOOKED_AGAIN_AFTER).await;
-        }
     }
 
     fn step(&self, app: AppId, step: Step) {
@@ -283,18 +272,10 @@ impl Sums {
         }
     }
 
-    fn is_busy(&self, now: Instant) -> bool {
-        self.heavy_apps > 0 || self.light(now) > 0
-    }
-
-    /// Requests of light apps that are under way or expected.
-    fn light(&self, now: Instant) -> usize {
-        self.light_under_way.max(usize::from(now < self.light_expected_until))
-    }
-
     /// The places of a heavy app that is not counted here.
     fn left_for_another_heavy(&self, places: usize, now: Instant) -> usize {
-        let left = places.saturating_sub(LIGHT_TAKES * self.light(now));
+        let expected = usize::from(now < self.light_expected_until);
+        let left = places.saturating_sub(LIGHT_TAKES * self.light_under_way.max(expected));
         left.div_ceil(self.heavy_apps + 1)
     }
 }

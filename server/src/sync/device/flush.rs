@@ -13,7 +13,7 @@ use super::{
     turned_away::AppRefusals,
 };
 use crate::{
-    ids::{BundleSeq, ScopeId, SourceId},
+    ids::{AppId, BundleSeq, ScopeId, SourceId},
     ops::database::in_schema,
     sync::{
         Engine,
@@ -127,19 +127,20 @@ impl Engine {
         if dropped > 0 {
             tracing::warn!(dropped, "more devices called than can be noted; facts of some are missing");
         }
-        let log = |app, outcome: Result<(), sqlx::Error>| {
+        let log = |app: AppId, outcome: Result<(), sqlx::Error>| {
             if let Err(error) = outcome {
                 tracing::warn!(app.id = %app, error.cause = %error, "facts about devices could not be written");
             }
         };
-        let write = |app, facts: AppFacts| async move {
+        let write = |(app, facts): (AppId, AppFacts)| async move {
             log(app, self.write_app(&facts).await);
             self.write_rollups_of(app).await;
         };
-        for_each_app(&self.shares, apps, write).await;
+        for_each_app(apps, write).await;
         // After what was let in: a refusal counts only if no success came after it.
-        let write = |app, facts: AppRefusals| async move { log(app, self.write_refusals(&facts).await) };
-        for_each_app(&self.shares, refusals.apps, write).await;
+        let write =
+            |(app, facts): (AppId, AppRefusals)| async move { log(app, self.write_refusals(&facts).await) };
+        for_each_app(refusals.apps, write).await;
     }
 
     async fn write_app(&self, facts: &AppFacts) -> Result<(), sqlx::Error> {

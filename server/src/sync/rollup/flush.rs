@@ -64,7 +64,7 @@ impl Engine {
                 "more apps are busy than can be counted; the figures of some are too low"
             );
         }
-        for_each_app(&self.shares, apps, |app, tallies| self.write_app_rollups(app, tallies)).await;
+        for_each_app(apps, |(app, tallies)| self.write_app_rollups(app, tallies)).await;
     }
 
     /// Write down what has been counted of one app, for whoever has the turn.
