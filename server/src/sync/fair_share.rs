@@ -110,8 +110,9 @@ struct Then {
 impl FairShares {
     /// `per_core`: what heavy apps may have under way among them, for each of `cores`.
     pub(in crate::sync) fn new(per_core: usize, cores: usize) -> Self {
-        // What is light could do with half of the machine.
-        let state = State::new(per_core * cores, cores as f64 / 2.0, Instant::now());
+        // What is light could do with a quarter of the machine. On two cores a request that takes long is heavy soon: for it
+        // alone, nobody has to wait until it ends.
+        let state = State::new(per_core * cores, cores as f64 / 4.0, Instant::now());
         Self(Arc::new(Mutex::new(state)))
     }
 
