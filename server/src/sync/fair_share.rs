@@ -110,8 +110,8 @@ struct Then {
 impl FairShares {
     /// `per_core`: what heavy apps may have under way among them, for each of `cores`.
     pub(in crate::sync) fn new(per_core: usize, cores: usize) -> Self {
-        // What is light could do with a quarter of the machine. On two cores a request that takes long is heavy soon: for it
-        // alone, nobody has to wait until it ends.
+        // What is light could do with a quarter of the machine. Whether an app is heavy is found out when a request of its comes
+        // or leaves: one long request of an app that had none before counts as light until it ends.
         let state = State::new(per_core * cores, cores as f64 / 4.0, Instant::now());
         Self(Arc::new(Mutex::new(state)))
     }
