@@ -76,7 +76,8 @@ pub(crate) struct CommitResponse {
     bundle_seq: i64,
     source_id: String,
     source_bundle_id: i64,
-    /// Rows of the bundle: what the push did, cascades and triggers included.
+    /// Rows of the bundle: what the push did, cascades and triggers included. A row that came and went within it is not
+    /// there: a device that uploaded one removes it locally.
     row_count: i32,
     bundle_hash: String,
     #[serde(skip_serializing_if = "Option::is_none")]

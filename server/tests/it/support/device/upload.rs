@@ -303,6 +303,7 @@ impl Device {
         for row in &rows {
             self.replay_row(row);
         }
+        self.take_what_came_and_went(outbound, &rows);
         if seq == self.checkpoint + 1 {
             self.checkpoint = seq;
         }
@@ -317,21 +318,32 @@ impl Device {
         self.connection = Connection::Ready;
     }
 
+    /// A row that the bundle would have inserted, had a deletion of the same upload not taken it along, is not in the bundle
+    /// (PROTOCOL.md section 3: insert and delete are nothing) and nowhere on the server.
+    fn take_what_came_and_went(&mut self, outbound: &Outbound, committed: &[Json]) {
+        let committed: BTreeSet<RowId> = committed.iter().map(RowId::of_wire).collect();
+        let inserted = outbound.rows.iter().filter(|upload| upload.op == Op::Insert);
+        for gone in
+            inserted.filter(|upload| !committed.contains(&upload.id) && !self.dirty.contains(&upload.id))
+        {
+            self.rows.take(&gone.id);
+        }
+    }
+
     /// Whether a committed bundle is this upload; where the wire has no request hash, by its rows.
     fn is_ours(&self, outbound: &Outbound, rows: &[Json]) -> bool {
         let deletes = outbound.rows.iter().any(|upload| upload.op == Op::Delete);
         outbound.rows.iter().all(|upload| {
-            rows.iter().any(|row| {
-                RowId::of_wire(row) == upload.id
-                    && match &upload.row {
-                        None => row["op"] == "DELETE",
-                        // A deletion uploaded before it may have taken it along.
-                        Some(_) if row["op"] == "DELETE" => deletes && upload.op == Op::Update,
-                        Some(sent) => {
-                            schema::row_from_wire(self.profile, &upload.id, &row["payload"]) == *sent
-                        }
-                    }
-            })
+            let row = rows.iter().find(|row| RowId::of_wire(row) == upload.id);
+            match (row, &upload.row) {
+                // A deletion of the same upload may have taken it along.
+                (None, _) => deletes && upload.op == Op::Insert,
+                (Some(row), None) => row["op"] == "DELETE",
+                (Some(row), Some(_)) if row["op"] == "DELETE" => deletes && upload.op == Op::Update,
+                (Some(row), Some(sent)) => {
+                    schema::row_from_wire(self.profile, &upload.id, &row["payload"]) == *sent
+                }
+            }
         })
     }
 
