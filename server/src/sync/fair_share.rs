@@ -8,7 +8,7 @@
 //! same, and one that is alone has no bound.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -59,6 +59,8 @@ struct State {
     heavy_above: f64,
     /// Apps with requests here, now or of late.
     lanes: HashMap<AppId, Lane>,
+    /// Light apps that turn heavy with what they have here, and when: nothing need happen in their lanes for that.
+    turning: BTreeSet<(Instant, AppId)>,
     /// When there are so many lanes, those that are forgotten go.
     tidied_at: usize,
     sums: Sums,
@@ -76,6 +78,8 @@ struct Lane {
     average: f64,
     until: Instant,
     is_heavy: bool,
+    /// With what is here, if that makes it heavy in the end.
+    turns_heavy_at: Option<Instant>,
     last_served: Instant,
     /// None is under way that would serve the next when it ends: somebody comes back for that.
     is_held: bool,
@@ -110,8 +114,7 @@ struct Then {
 impl FairShares {
     /// `per_core`: what heavy apps may have under way among them, for each of `cores`.
     pub(in crate::sync) fn new(per_core: usize, cores: usize) -> Self {
-        // What is light could do with a quarter of the machine. Whether an app is heavy is found out when a request of its comes
-        // or leaves: one long request of an app that had none before counts as light until it ends.
+        // What is light could do with a quarter of the machine.
         let state = State::new(per_core * cores, cores as f64 / 4.0, Instant::now());
         Self(Arc::new(Mutex::new(state)))
     }
@@ -153,6 +156,7 @@ impl State {
             places,
             heavy_above,
             lanes: HashMap::new(),
+            turning: BTreeSet::new(),
             tidied_at: MANY_LANES,
             sums,
             last: None,
@@ -166,9 +170,13 @@ impl State {
             self.tidy(now);
             self.note(app, now);
         }
+        self.turn_heavy(now);
         let has_company = self.has_company(app, now);
         let lane = self.lanes.entry(app).or_insert_with(|| Lane::new(now));
         self.sums.leave_out(lane);
+        if let Some(at) = lane.turns_heavy_at.take() {
+            self.turning.remove(&(at, app));
+        }
         (lane.average, lane.until) = (lane.average_at(now), now);
         lane.is_heavy = lane.average > self.heavy_above;
         match step {
@@ -184,8 +192,23 @@ impl State {
         };
         let served = lane.serve(most, now);
         let come_back = lane.hold();
+        lane.turns_heavy_at = lane.will_turn_heavy_at(self.heavy_above);
+        self.turning.extend(lane.turns_heavy_at.map(|at| (at, app)));
         self.sums.add(lane, now);
         Then { served, come_back }
+    }
+
+    /// Count apps as heavy that have become so meanwhile: a long request is no reason to hold others up until it ends.
+    fn turn_heavy(&mut self, now: Instant) {
+        while let Some(&(at, app)) = self.turning.first()
+            && at <= now
+        {
+            self.turning.pop_first();
+            let lane = self.lanes.get_mut(&app).expect("BUG: a lane that is used was forgotten");
+            self.sums.leave_out(lane);
+            (lane.is_heavy, lane.turns_heavy_at) = (true, None);
+            self.sums.add(lane, now);
+        }
     }
 
     fn note(&mut self, app: AppId, now: Instant) {
@@ -217,6 +240,7 @@ impl Lane {
             average: 0.0,
             until: now,
             is_heavy: false,
+            turns_heavy_at: None,
             last_served: now,
             is_held: false,
         }
@@ -226,9 +250,22 @@ impl Lane {
         self.under_way > 0 || !self.waiting.is_empty()
     }
 
+    fn here(&self) -> f64 {
+        (self.under_way + self.waiting.len()) as f64
+    }
+
+    /// When a light lane's average goes above `heavy_above`, should nothing come or leave.
+    fn will_turn_heavy_at(&self, heavy_above: f64) -> Option<Instant> {
+        let here = self.here();
+        (!self.is_heavy && here > heavy_above).then(|| {
+            let periods = ((here - self.average) / (here - heavy_above)).ln();
+            self.until + OF_LATE.mul_f64(periods)
+        })
+    }
+
     /// The average moves from what it was to what is here now, exponentially.
     fn average_at(&self, now: Instant) -> f64 {
-        let here = (self.under_way + self.waiting.len()) as f64;
+        let here = self.here();
         let spent = now.duration_since(self.until).as_secs_f64() / OF_LATE.as_secs_f64();
         here + (self.average - here) * (-spent).exp()
     }
@@ -391,6 +428,20 @@ mod tests {
         assert_eq!([scene.come(light, 1), scene.leave(heavy, 4)], [1, 0]);
         scene.pass(AT_LATEST);
         assert_eq!([scene.step(heavy, Step::CameBack), scene.step(heavy, Step::CameBack)], [1, 0]);
+    }
+
+    #[test]
+    fn what_takes_long_turns_its_app_heavy_before_it_ends() {
+        let mut scene = Scene::new();
+        let (heavy, other) = (scene.crowd(), AppId::new());
+        assert_eq!([scene.come(other, 2), scene.leave(heavy, 4)], [2, 0]);
+        // Half of two requests, on average, after ln 2 of the time.
+        scene.pass(OF_LATE.mul_f64(0.69));
+        assert_eq!(scene.step(heavy, Step::CameBack), 1, "it had none for a while");
+        scene.pass(OF_LATE.mul_f64(0.01));
+        assert_eq!(scene.step(heavy, Step::CameBack), 1, "half of the places");
+        assert_eq!([scene.leave(other, 2), scene.leave(heavy, 1)], [0, 3]);
+        assert!(scene.state.turning.is_empty());
     }
 
     #[test]
