@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use serde_json::json;
 
 use crate::{
-    figures::{Figures, median, print_line, round},
+    figures::{Figures, print_comparison},
     scenario::{Run, bulk, pull, push, snapshot},
 };
 
@@ -34,16 +33,7 @@ pub(crate) async fn run(sides: [Run; 2], rounds: usize) -> Result<()> {
         }
     }
     for (scenario, [ours, theirs]) in &found {
-        let ratio = |of: fn(&Figures) -> f64| round(median(ours, of) / median(theirs, of));
-        print_line(&json!({
-            "compare": scenario,
-            "rounds": rounds,
-            "rates": [median(ours, |f| f.rate), median(theirs, |f| f.rate)],
-            "rate_ratio": ratio(|f| f.rate),
-            "p50_ratio": ratio(|f| f.times.p50_ms),
-            "p95_ratio": ratio(|f| f.times.p95_ms),
-            "errors": [ours.iter().map(|f| f.errors).sum::<u64>(), theirs.iter().map(|f| f.errors).sum::<u64>()],
-        }))?;
+        print_comparison(scenario, ours, theirs)?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::process::{Observation, Usage, Watched};
 
@@ -161,8 +161,29 @@ pub(crate) fn round(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
 
-/// The median of a figure of several runs; of none, not a number.
-pub(crate) fn median(figures: &[Figures], of: fn(&Figures) -> f64) -> f64 {
+/// Write a line with the medians of several runs, of `one` before those of `other`, and ratios of the first to the second.
+pub(crate) fn print_comparison(what: &str, one: &[Figures], other: &[Figures]) -> Result<()> {
+    let medians = |of: fn(&Figures) -> f64| [one, other].map(|figures| median(figures, of));
+    let ratio = |[one, other]: [f64; 2]| round(one / other);
+    let rates = medians(|figures| figures.rate);
+    let p50 = medians(|figures| figures.times.p50_ms);
+    let p95 = medians(|figures| figures.times.p95_ms);
+    let errors = [one, other].map(|figures| figures.iter().map(|figures| figures.errors).sum::<u64>());
+    print_line(&json!({
+        "compare": what,
+        "rounds": one.len(),
+        "rates": rates,
+        "rate_ratio": ratio(rates),
+        "p50_ms": p50,
+        "p50_ratio": ratio(p50),
+        "p95_ms": p95,
+        "p95_ratio": ratio(p95),
+        "errors": errors,
+    }))
+}
+
+/// Of none, not a number.
+fn median(figures: &[Figures], of: fn(&Figures) -> f64) -> f64 {
     let mut values: Vec<f64> = figures.iter().map(of).collect();
     values.sort_by(f64::total_cmp);
     match values.len() {

@@ -8,12 +8,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use serde_json::json;
 
 use super::{Run, at_once, finished, push_cycle};
 use crate::{
     device::Device,
-    figures::{Figures, median, print_line, round},
+    figures::{Figures, print_comparison, round},
     pace::Pace,
     process::resident_mib,
     rows::{Keys, PreparedPush},
@@ -141,14 +140,6 @@ pub(crate) async fn run(runs: [Run; 2], apps: &[Rc<Target>], load: Load, rounds:
             found.push(figures);
         }
     }
-    let medians = |of: fn(&Figures) -> f64| found.each_ref().map(|figures| median(figures, of));
-    let p95 = medians(|figures| figures.times.p95_ms);
-    print_line(&json!({
-        "compare": format!("one app, {} apps", apps.len()),
-        "rounds": rounds,
-        "rates": medians(|figures| figures.rate),
-        "p50_ms": medians(|figures| figures.times.p50_ms),
-        "p95_ms": p95,
-        "p95_ratio": round(p95[1] / p95[0]),
-    }))
+    let [one, all] = &found;
+    print_comparison(&format!("{} apps against one", apps.len()), all, one)
 }

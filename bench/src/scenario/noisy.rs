@@ -9,13 +9,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use serde_json::json;
 use tokio::{runtime::Builder, task::LocalSet};
 
 use super::{Run, at_once, finished, push_cycle, push_cycles};
 use crate::{
     device::Device,
-    figures::{Figures, median, print_line, round},
+    figures::{Figures, print_comparison},
     pace::Pace,
     rows::{Keys, PreparedPush},
     target::Target,
@@ -45,15 +44,8 @@ pub(crate) async fn run(run: &Run, noisy: &Rc<Target>, load: Load, rounds: usize
         found[0].push(alone);
         found[1].push(beside);
     }
-    let medians = |of: fn(&Figures) -> f64| found.each_ref().map(|figures| median(figures, of));
-    let p95 = medians(|figures| figures.times.p95_ms);
-    print_line(&json!({
-        "compare": format!("alone, beside {} noisy users", load.noisy_users),
-        "rounds": rounds,
-        "p50_ms": medians(|figures| figures.times.p50_ms),
-        "p95_ms": p95,
-        "p95_growth": round(p95[1] / p95[0]),
-    }))
+    let [alone, beside] = &found;
+    print_comparison(&format!("beside {} noisy users against alone", load.noisy_users), beside, alone)
 }
 
 async fn beside_noise(
