@@ -8,6 +8,7 @@
 //! A failing run is shrunk and printed with the seed that drew it. `SYNCLINE_CONVERGENCE_SEED` draws the same runs again,
 //! `SYNCLINE_CONVERGENCE_RUNS` says how many.
 
+mod found;
 mod plan;
 mod quiet;
 mod sql;
@@ -21,13 +22,10 @@ use std::{
 
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 
-use self::{
-    plan::{Activity, Plan, Shape, Step, Verb, Write},
-    world::World,
-};
+use self::{plan::Plan, world::World};
 use crate::support::{
     app_for_devices::{AppForDevices, app_for_devices},
-    device::{Resolution, schema::Profile},
+    device::schema::Profile,
 };
 
 #[test]
@@ -90,42 +88,6 @@ async fn live(app: &AppForDevices, run: u32, plan: &Plan) {
         world.step(step).await;
     }
     world.check().await;
-}
-
-/// A run in ten thousand: a device takes over another's note whose user it has deleted itself, so the server's cascade takes
-/// the device's new comment along in the bundle that inserts it, which is nothing in that bundle.
-#[tokio::test]
-async fn a_row_that_goes_in_the_bundle_that_would_insert_it_is_gone_from_its_device() {
-    let [users, notes, comments] = [0, 3, 4];
-    let put = |table| Write { verb: Verb::Put, table, key: 0, seed: 0 };
-    let write = |device, writes: &[Write]| Step::Write { device, writes: writes.to_vec() };
-    let sync = |device| Step::Do(vec![Activity::Sync { device, faults: vec![] }]);
-    let device = Shape {
-        resolution: Resolution::ServerWins,
-        leaves_cascades_to_server: false,
-        uploads_backwards: false,
-        appetite: 3,
-    };
-    let other_user = Write { key: 1, ..put(users) };
-    let without_user = Write { verb: Verb::Delete, ..put(users) };
-    let plan = Plan {
-        users: 1,
-        devices: vec![device.clone(), device],
-        steps: vec![
-            write(0, &[put(users)]),
-            sync(0),
-            sync(1),
-            write(0, &[put(notes)]),
-            sync(0),
-            write(1, &[other_user, without_user, put(notes), put(comments)]),
-            sync(1),
-        ],
-    };
-    for profile in Profile::BOTH {
-        let app = app_for_devices(profile).await;
-        live(&app, 1, &plan).await;
-        assert_eq!(app.tally.of("conflicts"), 1);
-    }
 }
 
 fn setting(name: &str) -> Option<u64> {

@@ -300,6 +300,12 @@ impl Device {
             return self.rotate("source_sequence_changed");
         }
         self.acknowledge(outbound, seq, &hash);
+        if seq <= self.checkpoint {
+            // Another life committed the same rows before what is here was read, and they may have changed since.
+            assert!(self.was_restored || self.may_be_erased, "{} was told of bundle {seq} before", self.name);
+            self.must_rebuild = true;
+            return Err(Trouble::HistoryPruned);
+        }
         for row in &rows {
             self.replay_row(row);
         }
@@ -333,18 +339,21 @@ impl Device {
     /// Whether a committed bundle is this upload; where the wire has no request hash, by its rows.
     fn is_ours(&self, outbound: &Outbound, rows: &[Json]) -> bool {
         let deletes = outbound.rows.iter().any(|upload| upload.op == Op::Delete);
-        outbound.rows.iter().all(|upload| {
-            let row = rows.iter().find(|row| RowId::of_wire(row) == upload.id);
-            match (row, &upload.row) {
-                // A deletion of the same upload may have taken it along.
-                (None, _) => deletes && upload.op == Op::Insert,
-                (Some(row), None) => row["op"] == "DELETE",
-                (Some(row), Some(_)) if row["op"] == "DELETE" => deletes && upload.op == Op::Update,
-                (Some(row), Some(sent)) => {
-                    schema::row_from_wire(self.profile, &upload.id, &row["payload"]) == *sent
+        let inserts = |row: &&Json| row["op"] == "INSERT";
+        let is_uploaded = |row: &Json| outbound.rows.iter().any(|upload| upload.id == RowId::of_wire(row));
+        rows.iter().filter(inserts).all(is_uploaded)
+            && outbound.rows.iter().all(|upload| {
+                let row = rows.iter().find(|row| RowId::of_wire(row) == upload.id);
+                match (row, &upload.row) {
+                    // A deletion of the same upload may have taken it along.
+                    (None, _) => deletes && upload.op == Op::Insert,
+                    (Some(row), None) => row["op"] == "DELETE",
+                    (Some(row), Some(_)) if row["op"] == "DELETE" => deletes && upload.op == Op::Update,
+                    (Some(row), Some(sent)) => {
+                        schema::row_from_wire(self.profile, &upload.id, &row["payload"]) == *sent
+                    }
                 }
-            }
-        })
+            })
     }
 
     /// All rows of a committed bundle, checked against its hash; `None` when history no longer has it.
