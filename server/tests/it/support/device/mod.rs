@@ -207,6 +207,8 @@ impl Device {
     }
 
     fn delete_with_actions(&mut self, id: &RowId) {
+        // What took it along in an earlier life does not now.
+        self.cascaded_from.remove(id);
         for (touched, effect) in self.rows.delete(id) {
             if touched != *id && effect == Effect::Gone {
                 self.cascaded_from.insert(touched.clone(), id.clone());
