@@ -34,6 +34,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/app/0018_quiet_tables.sql"),
     include_str!("../../../migrations/app/0019_existing_clients.sql"),
     include_str!("../../../migrations/app/0020_note_devices.sql"),
+    include_str!("../../../migrations/app/0021_note_progress.sql"),
+    include_str!("../../../migrations/app/0022_seldom_analysed.sql"),
 ];
 
 /// The version of the engine's tables that this server knows: the number of the last migration.

@@ -2,7 +2,6 @@
 
 use sqlx::FromRow;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::{
     list::Device,
@@ -65,7 +64,6 @@ pub struct OpenRejection {
 /// Something that a device did, or tried to.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct DeviceEvent {
-    pub event_id: Uuid,
     pub at: OffsetDateTime,
     /// [`Verb::as_str`](super::Verb::as_str).
     pub verb: String,
@@ -83,10 +81,23 @@ const DEVICE: &str = device_query!(
     ""
 );
 
-const EVENTS: &str = "select e.event_id, e.at, e.verb, e.status, e.code, e.message, e.bundle_seq
-    from {schema}._sync_device_event e
-    where e.scope_id = $1 and e.source_id = $2
-    order by e.event_id desc
+/// What was noted, and its commits, which are told by its bundles.
+const EVENTS: &str = "(
+        select e.at, e.verb, e.status, e.code, e.message, e.bundle_seq
+        from {schema}._sync_device_event e
+        where e.scope_id = $1 and e.source_id = $2
+        order by e.event_id desc
+        limit 100
+    )
+    union all
+    (
+        select b.committed_at, 'push_commit', 200, null, null, b.bundle_seq
+        from {schema}._sync_bundle b
+        where b.scope_id = $1 and b.source_id = $2
+        order by b.source_bundle_id desc
+        limit 100
+    )
+    order by 1 desc
     limit 100";
 
 const SUCCESSOR_CALLED: &str = "select exists (

@@ -156,7 +156,6 @@ impl Facts {
             if follows(fact.served) {
                 fact.served = Some(seq);
             }
-            fact.event(at, Verb::PushCommit, 200, None, Some(seq));
         });
     }
 
@@ -250,6 +249,16 @@ impl Facts {
 }
 
 impl Fact {
+    /// Whether it did nothing but get on: what most devices do most of the time.
+    pub(super) fn is_progress(&self) -> bool {
+        self.seen_at.is_some()
+            && self.events.is_empty()
+            && self.error.is_none()
+            && self.snapshot_at.is_none()
+            && self.is_watching.is_none()
+            && !matches!(self.reading, Some(Reading::Since(_)))
+    }
+
     fn succeeded(&mut self, answered: &Answered<'_>) {
         match answered.verb {
             Verb::SnapshotCreate | Verb::SnapshotChunk => self.snapshot_at = Some(answered.at),

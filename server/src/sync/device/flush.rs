@@ -1,7 +1,7 @@
 //! Writing gathered facts down: one round trip an app, whatever the number of devices, because with many apps there is one for
 //! nearly every push.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 use time::{OffsetDateTime, serde::rfc3339};
@@ -13,7 +13,7 @@ use super::{
     turned_away::AppRefusals,
 };
 use crate::{
-    ids::{AppId, BundleSeq, ScopeId, SourceId},
+    ids::{AppId, BundleSeq, SchemaName, ScopeId, SourceId},
     ops::database::in_schema,
     sync::{
         Engine,
@@ -22,6 +22,11 @@ use crate::{
         rollup::{Step, newly_active},
     },
 };
+
+/// Writes devices that got on, and those alone: see `migrations/app/0021_note_progress.sql`.
+const WRITE_PROGRESS: &str = "
+select scope_id, source_id, seen_before, has_open, is_written
+from {schema}._sync_note_progress($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 /// `$1` are the devices ([`Noted`]), `$2` events of theirs ([`NotedEvent`]), as JSON: see `migrations/app/0020_note_devices.sql`.
 const WRITE: &str = "
@@ -144,12 +149,15 @@ impl Engine {
     }
 
     async fn write_app(&self, facts: &AppFacts) -> Result<(), sqlx::Error> {
-        let (devices, events) = as_json(facts)?;
-        let mut written = self.write_devices(facts, &devices, &events).await?;
-        if written.iter().any(|device| !device.is_written) {
-            // Another node has put it in meanwhile, so that this time it is there to be changed.
-            written = self.write_devices(facts, &devices, &events).await?;
+        let schema = &facts.catalog.schema;
+        let (progress, mut others): (Vec<Row<'_>>, Vec<Row<'_>>) =
+            facts.devices.iter().partition(|(_, fact)| fact.is_progress());
+        let mut written = self.write_progress(schema, &progress).await?;
+        if written.len() < progress.len() {
+            let done: HashSet<_> = written.iter().map(Written::key).collect();
+            others.extend(progress.iter().filter(|(key, _)| !done.contains(key)));
         }
+        written.extend(self.write_devices(schema, &others).await?);
         let devices =
             || written.iter().filter_map(|device| Some((device, facts.devices.get(&device.key())?)));
         self.meter.active(facts.catalog.app, newly_active_devices(devices()));
@@ -171,14 +179,55 @@ impl Engine {
         Ok(())
     }
 
+    /// Answers those devices that are written.
+    async fn write_progress(
+        &self,
+        schema: &SchemaName,
+        devices: &[Row<'_>],
+    ) -> Result<Vec<Written>, sqlx::Error> {
+        if devices.is_empty() {
+            return Ok(Vec::new());
+        }
+        let seq = |seq: Option<BundleSeq>| seq.map(|seq| seq.0);
+        let query = sqlx::query_as(in_schema(schema, WRITE_PROGRESS))
+            .bind(devices.iter().map(|((scope, _), _)| scope.as_str()).collect::<Vec<_>>())
+            .bind(devices.iter().map(|((_, source), _)| source.as_str()).collect::<Vec<_>>())
+            .bind(devices.iter().map(|(_, fact)| fact.user.as_deref()).collect::<Vec<_>>())
+            .bind(devices.iter().map(|(_, fact)| fact.client.as_deref()).collect::<Vec<_>>())
+            .bind(devices.iter().map(|(_, fact)| fact.address.as_deref()).collect::<Vec<_>>())
+            .bind(devices.iter().map(|(_, fact)| fact.seen_at).collect::<Vec<_>>())
+            .bind(devices.iter().map(|(_, fact)| fact.push.map(|(at, _)| at)).collect::<Vec<_>>())
+            .bind(devices.iter().map(|(_, fact)| seq(fact.push.map(|(_, seq)| seq))).collect::<Vec<_>>())
+            .bind(devices.iter().map(|(_, fact)| seq(fact.pushed_from)).collect::<Vec<_>>())
+            .bind(devices.iter().map(|(_, fact)| fact.pull.map(|(at, _)| at)).collect::<Vec<_>>())
+            .bind(devices.iter().map(|(_, fact)| seq(fact.pull.map(|(_, seq)| seq))).collect::<Vec<_>>())
+            .bind(devices.iter().map(|(_, fact)| seq(fact.served)).collect::<Vec<_>>())
+            .bind(
+                devices
+                    .iter()
+                    .map(|(_, fact)| fact.brought.as_ref().map(|event| event.at))
+                    .collect::<Vec<_>>(),
+            );
+        self.apps.all(schema, query).await
+    }
+
     async fn write_devices(
         &self,
-        facts: &AppFacts,
-        devices: &str,
-        events: &str,
+        schema: &SchemaName,
+        devices: &[Row<'_>],
     ) -> Result<Vec<Written>, sqlx::Error> {
-        let schema = &facts.catalog.schema;
-        self.apps.all(schema, sqlx::query_as(in_schema(schema, WRITE)).bind(devices).bind(events)).await
+        if devices.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (devices, events) = as_json(devices)?;
+        let write =
+            || self.apps.all(schema, sqlx::query_as(in_schema(schema, WRITE)).bind(&devices).bind(&events));
+        let written: Vec<Written> = write().await?;
+        if written.iter().all(|device| device.is_written) {
+            return Ok(written);
+        }
+        // Another node has put one in meanwhile, so that this time it is there to be changed.
+        write().await
     }
 }
 
@@ -247,15 +296,14 @@ impl<'a> NotedEvent<'a> {
 }
 
 /// The devices, and their events, as `_sync_note_devices` reads them.
-fn as_json(facts: &AppFacts) -> Result<(String, String), sqlx::Error> {
+fn as_json(devices: &[Row<'_>]) -> Result<(String, String), sqlx::Error> {
     let to_text =
         |json: Result<String, serde_json::Error>| json.map_err(|error| sqlx::Error::Encode(error.into()));
-    let devices: Vec<_> = facts.devices.iter().map(Noted::new).collect();
-    let events: Vec<_> = facts
-        .devices
+    let events: Vec<_> = devices
         .iter()
         .flat_map(|(key, fact)| fact.events.iter().map(move |event| NotedEvent::new(key, event)))
         .collect();
+    let devices: Vec<_> = devices.iter().copied().map(Noted::new).collect();
     Ok((to_text(serde_json::to_string(&devices))?, to_text(serde_json::to_string(&events))?))
 }
 

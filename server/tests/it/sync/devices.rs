@@ -1,12 +1,12 @@
 //! What is known of devices afterwards.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use syncline::{
     ids::{ScopeId, SourceId},
     sync::device::{detail::DeviceDetail, search::DeviceFilter, verdict::VerdictKind},
 };
 
-use crate::support::sync_app::{SyncApp, insert};
+use crate::support::sync_app::{SyncApp, insert, without};
 
 async fn device(app: &SyncApp, source: &str) -> Option<DeviceDetail> {
     app.state.engine.write_device_facts().await;
@@ -91,4 +91,91 @@ async fn a_devices_own_bundles_are_no_news_to_it_however_many_it_pushes_at_once(
     one.push(7, &[insert("users", "d", json!({"name": "A"}))]).await.ok();
     one.push(8, &[insert("users", "e", json!({"name": "A"}))]).await.ok();
     assert_eq!(device(&app, "d1").await.unwrap().device.behind, 0);
+}
+
+/// Where `device` stands, as far as it can be compared with another.
+async fn stands(app: &SyncApp, source: &str) -> Value {
+    let row = format!(
+        "select to_jsonb(d) - 'source_id' as stands from {{schema}}._sync_device d where d.source_id = '{source}'"
+    );
+    app.json_rows(&row).await
+}
+
+#[tokio::test]
+async fn the_short_way_of_noting_devices_writes_what_the_long_one_does() {
+    let app = SyncApp::strings().await;
+    for source in ["d1", "d2"] {
+        app.connected("u", source).await;
+    }
+    app.state.engine.write_device_facts().await;
+    app.sql(
+        "update {schema}._sync_device set first_seen_at = '2026-01-01', last_seen_at = '2026-01-01',
+            last_served_seq = 4, pull_event_at = '2026-01-02 10:00:00'",
+    )
+    .await
+    .unwrap();
+    // When seen; push at, of which bundles; pull at, checkpoint, served; when it brought something.
+    for [seen, push_at, push_seq, pushed_from, pull_at, pull_seq, served, brought] in [
+        ["'2026-01-02'", "null", "null", "null", "null", "null", "null", "null"],
+        ["'2025-12-31'", "null", "null", "null", "null", "null", "null", "null"],
+        ["'2026-01-03'", "'2026-01-03'", "6", "5", "null", "null", "null", "null"],
+        ["'2026-01-03'", "'2026-01-03'", "9", "8", "null", "null", "null", "null"],
+        ["'2026-01-03'", "'2026-01-03'", "9", "8", "'2026-01-03'", "6", "7", "'2026-01-02 10:00:30'"],
+        ["'2026-01-04'", "null", "null", "null", "'2026-01-04'", "9", "9", "null"],
+        ["'2026-01-04'", "null", "null", "null", "'2026-01-04'", "2", "3", "null"],
+    ] {
+        let short = format!(
+            "select * from {{schema}}._sync_note_progress(array['u'], array['d1'], array['u'], array[null::text],
+                array['::1'], array[{seen}::timestamptz], array[{push_at}::timestamptz], array[{push_seq}::bigint],
+                array[{pushed_from}::bigint], array[{pull_at}::timestamptz], array[{pull_seq}::bigint],
+                array[{served}::bigint], array[{brought}::timestamptz])"
+        );
+        let long = format!(
+            "select * from {{schema}}._sync_note_devices(json_build_array(json_build_object('scope_id', 'u',
+                'source_id', 'd2', 'user_id', 'u', 'address', '::1', 'seen_at', {seen}::timestamptz,
+                'push_at', {push_at}::timestamptz, 'push_seq', {push_seq}::bigint,
+                'pushed_from', {pushed_from}::bigint, 'pull_at', {pull_at}::timestamptz,
+                'pull_seq', {pull_seq}::bigint, 'served_seq', {served}::bigint,
+                'brought_at', {brought}::timestamptz, 'brought_seq', {served}::bigint, 'settled', array['pull'],
+                'error_count', 0, 'is_reading', false, 'events', 0))::text, '[]')"
+        );
+        let answers = [app.json_rows(&short).await, app.json_rows(&long).await]
+            .map(|rows| without(&rows[0], &["source_id"]));
+        assert_eq!(answers[0], answers[1], "{short}");
+        assert_eq!(answers[0]["is_written"], true, "{short}");
+        assert_eq!(stands(&app, "d1").await, stands(&app, "d2").await, "{short}");
+    }
+}
+
+#[tokio::test]
+async fn the_short_way_leaves_devices_alone_that_need_the_long_one() {
+    let app = SyncApp::strings().await;
+    let device = app.connected("u", "d1").await;
+    app.state.engine.write_device_facts().await;
+    let short =
+        "select * from {schema}._sync_note_progress(array['u'], array['d1'], array['u'], array[null::text],
+        array['::1'], array['2030-01-02'::timestamptz], array[null::timestamptz], array[null::bigint],
+        array[null::bigint], array['2030-01-02'::timestamptz], array[3::bigint], array[3::bigint],
+        array['2030-01-02'::timestamptz])";
+    for reason in [
+        "last_error_at = '2030-01-01'",
+        "auth_failed_at = '2030-01-01'",
+        "snapshot_since = '2030-01-01'",
+        "pull_event_at = null",
+        "pull_event_at = '2030-01-01'",
+    ] {
+        app.sql(
+            "update {schema}._sync_device set last_error_at = null, auth_failed_at = null, snapshot_since = null,
+                pull_event_at = '2030-01-02'",
+        )
+        .await
+        .unwrap();
+        app.sql(&format!("update {{schema}}._sync_device set {reason}")).await.unwrap();
+        let before = stands(&app, "d1").await;
+        assert_eq!(app.json_rows(short).await, json!([]), "{reason}");
+        assert_eq!(stands(&app, "d1").await, before, "{reason}");
+    }
+    // The server then takes the long one.
+    device.get("sync/pull").await.ok();
+    assert!(self::device(&app, "d1").await.unwrap().device.last_pull_at.is_some());
 }
